@@ -1,1 +1,27 @@
-//! v6podd
+//! v6podd gives rootless containers a routable IPv6 address and a name.
+//!
+//! Data flows one way, and each hop takes the type that the one before it made, so that what was not
+//! authorised does not compile:
+//!
+//! ```text
+//! socket -> api -> auth -> policy -> service -> { ipam, network, registry }  (service alone combines them)
+//! Caller           Peer    Grant     Attachment                         -> store
+//! ```
+
+pub mod api;
+pub mod auth;
+pub mod config;
+pub mod fault;
+pub mod ipam;
+pub mod model;
+pub mod network;
+pub mod policy;
+pub mod registry;
+pub mod service;
+pub mod socket;
+pub mod store;
+mod sys;
+
+mod run;
+
+pub use run::main;

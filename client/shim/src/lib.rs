@@ -1,1 +1,44 @@
-//! v6pod-client
+//! The client that container engines start, and the core its ways in share.
+//!
+//! One binary, `v6pod-shim`, decides by the name it is called with what it is. Every way in finds out
+//! which namespace and which container it is about, and leaves the call to [`activate`]; that module and
+//! [`connect`] know how to talk to the daemon and nothing about container engines.
+//!
+//! The crate runs in every user's process tree, often as the root of a user namespace: it has few
+//! dependencies, no `unsafe`, and it trusts nothing but the kernel.
+
+#![forbid(unsafe_code)]
+
+pub mod activate;
+mod conf;
+pub mod connect;
+mod files;
+pub mod lease;
+pub mod say;
+pub mod settings;
+pub mod slirp4netns;
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+};
+
+/// What is said to somebody who calls the program by a name that means nothing.
+const USAGE: &str = "v6pod-shim is not called by its own name. Link it as one of these:
+  slirp4netns, v6pod-slirp4netns   a stand-in for slirp4netns that gives containers IPv6
+Settings are read from /etc/v6pod/client.toml.";
+
+/// Does what the program's name, the first of `arguments`, asks for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter();
+    let called = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    match Path::new(&called).file_name().and_then(OsStr::to_str) {
+        Some("slirp4netns" | "v6pod-slirp4netns") => slirp4netns::run(&rest),
+        _ => {
+            say::usage(USAGE);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+# Everything one does with this checkout. On a bare Debian 12 machine with Rust each target does all of its
+# own set-up; `test`, `bench` and `demo` need root for that and for the network namespaces they work in.
+#
+#   make build   the programs as they are shipped
+#   make test    all tests, against real podman, Consul and grpcurl
+#   make lint    everything that is checked without running the product
+#   make demo    two containers of two users talking IPv6, in a throw-away host
+#   make bench   how long an attach takes, beside CNI and beside the bare netlink operations
+
+CARGO ?= cargo
+CACHE := $(or $(V6POD_TEST_CACHE),/var/cache/v6pod-test)
+
+# The shim has a profile of its own: small, and quick to start.
+build_shim := $(CARGO) build --package v6pod-client --bin v6pod-shim --profile shim
+
+# A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
+build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
+
+.PHONY: build test lint format clippy doc deny machete demo bench clean prepare
+
+build:
+	$(CARGO) build --release --package v6podd --package v6pod
+	$(build_shim)
+
+prepare:
+	integration/prepare
+
+test: prepare
+	$(build_shim)
+	$(build_fault)
+	$(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
+	$(CARGO) test --workspace
+
+lint: format clippy doc deny machete
+
+format:
+	$(CARGO) fmt --all -- --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --features v6podd/fault-injection -- --deny warnings
+
+doc:
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --workspace --no-deps --document-private-items
+
+deny:
+	integration/prepare lint
+	PATH="$(CACHE)/lint/bin:$$PATH" $(CARGO) deny --workspace check
+
+machete:
+	integration/prepare lint
+	PATH="$(CACHE)/lint/bin:$$PATH" $(CARGO) machete
+
+demo: prepare
+	$(build_shim)
+	$(CARGO) build --release --package v6podd --package v6pod --package v6pod-integration
+	$(CARGO) run --release --quiet --package v6pod-integration --bin demo
+
+bench: prepare
+	$(build_shim)
+	$(CARGO) build --release --package v6podd --package v6pod
+	$(CARGO) bench --package v6pod-integration
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,40 @@
+//! The one place where errors become gRPC statuses. Callers get the sentence; logs have the cause.
+
+use tonic::{Code, Status};
+
+use crate::{auth, ipam, network, service::Error};
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Self::new(code(&error), error.to_string())
+    }
+}
+
+fn code(error: &Error) -> Code {
+    match error {
+        Error::Auth(error) => match error {
+            auth::Error::NoDescriptor | auth::Error::NotANamespace | auth::Error::NotALease => {
+                Code::InvalidArgument
+            }
+            auth::Error::HostNamespace | auth::Error::NotYours { .. } => Code::PermissionDenied,
+            auth::Error::Unknown(_) => Code::Internal,
+        },
+        Error::Policy(_) | Error::BadId(_) => Code::InvalidArgument,
+        Error::NoNetwork(_) | Error::NoAttachment(_) => Code::NotFound,
+        Error::NameTaken(_) => Code::AlreadyExists,
+        Error::AttachedByAnother => Code::FailedPrecondition,
+        Error::Address(error) => match error {
+            ipam::Error::Full { .. } | ipam::Error::Exhausted(_) => Code::ResourceExhausted,
+            ipam::Error::Taken(_) => Code::AlreadyExists,
+            ipam::Error::AddressNeeded(_)
+            | ipam::Error::StaticForbidden(_)
+            | ipam::Error::Outside { .. }
+            | ipam::Error::Reserved(..) => Code::InvalidArgument,
+        },
+        Error::Network(network::Error::InterfaceTaken(_)) => Code::FailedPrecondition,
+        Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,
+        Error::Network(_) | Error::Store(_) | Error::Internal(_) => Code::Internal,
+        Error::Busy => Code::Aborted,
+        Error::Stopping => Code::Unavailable,
+    }
+}

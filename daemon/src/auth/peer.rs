@@ -1,0 +1,60 @@
+//! The caller: SO_PEERCRED, which the kernel fixed when the socket was connected (unix(7)).
+
+use std::os::fd::AsFd;
+
+use crate::sys;
+
+/// Who is on the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    uid: u32,
+    pid: i32,
+    admin: bool,
+}
+
+impl Peer {
+    /// Reads it from a connected socket. Without credentials there is no peer, and so no service.
+    ///
+    /// # Errors
+    /// The kernel knows no credentials.
+    pub fn of(socket: impl AsFd, admin_group: Option<u32>) -> std::io::Result<Self> {
+        let credentials = rustix::net::sockopt::socket_peercred(&socket)?;
+        let uid = credentials.uid.as_raw();
+        if uid == u32::MAX {
+            return Err(std::io::Error::other("the peer has no credentials"));
+        }
+        let in_group = |group: u32| {
+            // Kernels before 4.13 tell the primary group only.
+            credentials.gid.as_raw() == group
+                || sys::peer::groups(&socket).is_ok_and(|groups| groups.contains(&group))
+        };
+        let admin = uid == 0 || admin_group.is_some_and(in_group);
+        Ok(Self { uid, pid: credentials.pid.as_raw_nonzero().get(), admin })
+    }
+
+    /// The user, as the daemon's user namespace numbers it.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The process that connected. It may be gone, and another have its number: a hint, never a proof.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it may see and change everybody's attachments.
+    pub fn is_admin(&self) -> bool {
+        self.admin
+    }
+
+    /// Whether it may see and change what `uid` owns.
+    pub fn may_see(&self, uid: u32) -> bool {
+        self.admin || self.uid == uid
+    }
+
+    /// A peer for unit tests.
+    #[cfg(test)]
+    pub fn made_up(uid: u32) -> Self {
+        Self { uid, pid: 1, admin: uid == 0 }
+    }
+}

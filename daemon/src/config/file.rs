@@ -1,0 +1,106 @@
+//! The configuration file as it is written: v6podd.toml(5).
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use ipnet::Ipv6Net;
+use serde::Deserialize;
+
+use crate::{auth::Proof, ipam::Mode, registry};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// The prefix of the one network, if there are no `[network.NAME]` tables.
+    pub prefix: Option<Ipv6Net>,
+    /// Where records are kept.
+    pub state_dir: PathBuf,
+    /// A group, by name or number, whose members are administrators.
+    pub admin_group: Option<String>,
+    /// How ownership of a namespace is proven; for tests.
+    pub namespace_proof: Proof,
+    /// `[socket]`.
+    pub socket: Socket,
+    /// `[network.NAME]`.
+    pub network: BTreeMap<String, Network>,
+    /// `[dns]`.
+    pub dns: registry::RawDns,
+    /// `[consul]`; absent: not used.
+    pub consul: Option<registry::RawConsul>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            prefix: None,
+            state_dir: PathBuf::from("/var/lib/v6pod"),
+            admin_group: None,
+            namespace_proof: Proof::default(),
+            socket: Socket::default(),
+            network: BTreeMap::new(),
+            dns: registry::RawDns::default(),
+            consul: None,
+        }
+    }
+}
+
+/// `[socket]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Socket {
+    /// The path.
+    pub path: PathBuf,
+    /// The mode, octal, as text.
+    pub mode: String,
+    /// The group, by name or number.
+    pub group: Option<String>,
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self { path: PathBuf::from(v6pod_proto::SOCKET), mode: "0666".to_owned(), group: None }
+    }
+}
+
+/// `[network.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// The prefix.
+    pub prefix: Option<Ipv6Net>,
+    /// The name of a bridge that the daemon makes.
+    pub bridge: Option<String>,
+    /// The name of a bridge that is there.
+    pub join: Option<String>,
+    /// Whether there is no gateway.
+    pub internal: bool,
+    /// Octets.
+    pub mtu: u32,
+    /// How addresses are chosen.
+    pub addresses: Mode,
+    /// Whether callers may choose their address.
+    pub allow_static: bool,
+    /// The most attachments.
+    pub capacity: usize,
+    /// Seconds that a freed address rests.
+    pub rest: u64,
+    /// Whether callers that name no network get this one.
+    pub default: bool,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            prefix: None,
+            bridge: None,
+            join: None,
+            internal: false,
+            mtu: 1500,
+            addresses: Mode::default(),
+            allow_static: false,
+            capacity: 1000,
+            rest: 60,
+            default: false,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What is accepted and how refusals read.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, Path::new("v6podd.toml"))
+}
+
+fn refusal(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_enough() {
+    let mut config = parse("").unwrap();
+    assert_eq!(config.networks.len(), 1);
+    assert_eq!(config.socket.mode, 0o666);
+    let network = config.needs_prefix().unwrap();
+    network.set_prefix("fd00:1:2:3::/80".parse().unwrap());
+    assert_eq!(network.gateway.unwrap().to_string(), "fd00:1:2:3::1");
+    assert!(config.needs_prefix().is_none());
+}
+
+#[test]
+fn a_prefix_is_all_one_must_write() {
+    let config = parse("prefix = \"2001:db8:1:2:3::/80\"").unwrap();
+    assert_eq!(config.networks[0].gateway.unwrap().to_string(), "2001:db8:1:2:3::1");
+    assert_eq!(config.networks[0].bridge, "v6pod0");
+    assert_eq!(config.default_network.as_str(), "default");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_line_and_column() {
+    let text = refusal("prefix = \"2001:db8::/80\"\nprefx = 1\n");
+    assert!(text.contains("line 2, column 1") && text.contains("prefx"), "{text}");
+    let text = refusal("prefix = \n");
+    assert!(text.contains("line 1, column"), "{text}");
+}
+
+#[test]
+fn prefixes_that_cannot_work_are_refused() {
+    for (prefix, why) in [
+        ("2001:db8::/81", "needs a /64 to a /80"),
+        ("2001:db8::/63", "needs a /64 to a /80"),
+        ("2001:db8::1/80", "write 2001:db8::/80"),
+        ("ff02::/80", "not a prefix of unicast"),
+        ("fe80::/80", "not a prefix of unicast"),
+    ] {
+        let text = refusal(&format!("prefix = {prefix:?}"));
+        assert!(text.contains(why), "{prefix}: {text}");
+    }
+}
+
+#[test]
+fn all_reasons_are_told_at_once() {
+    let text = refusal(
+        "[network.a]\nprefix = \"2001:db8::/81\"\nmtu = 100\n[network.b]\n[socket]\nmode = \"9\"\npath = \"x\"",
+    );
+    for reason in ["network.a.prefix", "network.a.mtu", "network.b.prefix", "socket.mode", "socket.path"] {
+        assert!(text.contains(reason), "{reason} in {text}");
+    }
+}
+
+#[test]
+fn networks_may_not_share() {
+    let text = refusal(
+        "[network.a]\nprefix = \"2001:db8::/64\"\nbridge = \"x\"\n\
+         [network.b]\nprefix = \"2001:db8::/80\"\nbridge = \"x\"",
+    );
+    assert!(text.contains("overlap") && text.contains("same bridge"), "{text}");
+}

@@ -1,0 +1,214 @@
+//! Addresses: which MAC, and so which address, an attachment gets.
+//!
+//! The address is prefix ‖ MAC, for every attachment, so a neighbour entry cannot be stale and one
+//! rule pins both. A [`Pool`] is the memory of one network: what is in use and what rests. It does no
+//! I/O and does not know the time by itself.
+
+mod mode;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::Ipv6Addr,
+    time::{Duration, Instant},
+};
+
+use ipnet::Ipv6Net;
+pub use mode::Mode;
+
+use crate::model::Mac;
+
+/// How many candidates are tried before the pool says that it is full. With less than 1024 attachments
+/// per bridge in 46 bits, a second try is already rare.
+const TRIES: u32 = 64;
+
+/// Why there is no address.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// The network has as many attachments as it may.
+    #[error("the network {network} is full: all {capacity} places are taken")]
+    Full {
+        /// The network.
+        network: String,
+        /// Its capacity.
+        capacity: usize,
+    },
+    /// Every candidate was taken.
+    #[error("no free address was found in {0}")]
+    Exhausted(Ipv6Net),
+    /// The network's addresses are static and none was given.
+    #[error("the network {0} wants a fixed address: give one within its prefix")]
+    AddressNeeded(String),
+    /// The network does not let callers choose.
+    #[error("the network {0} does not allow fixed addresses (allow_static is off)")]
+    StaticForbidden(String),
+    /// The address lies elsewhere.
+    #[error("{address} is not within {prefix}")]
+    Outside {
+        /// What was asked for.
+        address: Ipv6Addr,
+        /// The prefix.
+        prefix: Ipv6Net,
+    },
+    /// Nobody may have it.
+    #[error("{0} cannot be used: {1}")]
+    Reserved(Ipv6Addr, &'static str),
+    /// Somebody has it.
+    #[error("the address {0} is taken")]
+    Taken(Ipv6Addr),
+}
+
+/// Who asks, as far as the choice of an address depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    /// The owner.
+    pub uid: u32,
+    /// What stays the same over restarts: the name, else the container's id; empty: nothing does.
+    pub label: &'a str,
+    /// A fixed address, if one was asked for.
+    pub address: Option<Ipv6Addr>,
+    /// A number nobody can foresee.
+    pub random: u64,
+}
+
+/// The addresses of one network.
+pub struct Pool {
+    network: String,
+    prefix: Ipv6Net,
+    mode: Mode,
+    allow_static: bool,
+    capacity: usize,
+    rest: Duration,
+    key: [u8; 16],
+    used: HashMap<Mac, u32>,
+    resting: HashMap<Mac, Rest>,
+    order: VecDeque<(Instant, Mac)>,
+    /// Where `sequential` and, per owner, `owner` go on.
+    next: HashMap<Option<u32>, u64>,
+}
+
+struct Rest {
+    until: Instant,
+    /// The last owner's, who may have it back at once.
+    uid: u32,
+    label: String,
+}
+
+impl Pool {
+    /// An empty pool. `key` makes stable addresses this site's own.
+    pub fn new(network: &crate::config::Network, key: [u8; 16]) -> Self {
+        Self {
+            network: network.name.to_string(),
+            prefix: network.prefix,
+            mode: network.mode,
+            allow_static: network.allow_static,
+            capacity: network.capacity,
+            rest: network.rest,
+            key,
+            used: HashMap::new(),
+            resting: HashMap::new(),
+            order: VecDeque::new(),
+            next: HashMap::new(),
+        }
+    }
+
+    /// Chooses an address and takes it.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing is taken then.
+    pub fn propose(&mut self, applicant: &Applicant<'_>, now: Instant) -> Result<(Ipv6Addr, Mac), Error> {
+        self.wake(now);
+        if self.used.len() >= self.capacity {
+            return Err(Error::Full { network: self.network.clone(), capacity: self.capacity });
+        }
+        let mac = match applicant.address {
+            Some(address) => self.fixed(address, applicant)?,
+            None => self.choose(applicant)?,
+        };
+        self.take(mac, applicant.uid);
+        Ok((mac.in_prefix(self.prefix), mac))
+    }
+
+    /// Takes an address that is in use already: an attachment that outlived the daemon.
+    pub fn take(&mut self, mac: Mac, uid: u32) {
+        self.used.insert(mac, uid);
+        self.resting.remove(&mac);
+    }
+
+    /// Gives an address back. It rests before anyone but its last owner can have it.
+    pub fn release(&mut self, mac: Mac, label: &str, now: Instant) {
+        let Some(uid) = self.used.remove(&mac) else { return };
+        if self.rest.is_zero() {
+            return;
+        }
+        let until = now + self.rest;
+        self.resting.insert(mac, Rest { until, uid, label: label.to_owned() });
+        self.order.push_back((until, mac));
+    }
+
+    /// How many addresses are in use.
+    pub fn len(&self) -> usize {
+        self.used.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty()
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some((until, mac)) = self.order.front().copied().filter(|(until, _)| *until <= now) {
+            self.order.pop_front();
+            // It may have been taken and freed again meanwhile, and rest anew.
+            if self.resting.get(&mac).is_some_and(|rest| rest.until == until) {
+                self.resting.remove(&mac);
+            }
+        }
+    }
+
+    fn fixed(&self, address: Ipv6Addr, applicant: &Applicant<'_>) -> Result<Mac, Error> {
+        if !self.allow_static {
+            return Err(Error::StaticForbidden(self.network.clone()));
+        }
+        if !self.prefix.contains(&address) {
+            return Err(Error::Outside { address, prefix: self.prefix });
+        }
+        let mac = Mac::of(address);
+        if mac.in_prefix(self.prefix) != address {
+            return Err(Error::Reserved(
+                address,
+                "the bits between the prefix and the last 48 have to be zero",
+            ));
+        }
+        if let Some(reason) = mode::reserved(mac) {
+            return Err(Error::Reserved(address, reason));
+        }
+        if self.free(mac, applicant) { Ok(mac) } else { Err(Error::Taken(address)) }
+    }
+
+    fn choose(&mut self, applicant: &Applicant<'_>) -> Result<Mac, Error> {
+        if self.mode == Mode::Static {
+            return Err(Error::AddressNeeded(self.network.clone()));
+        }
+        let start = self.next.get(&self.mode.cursor(applicant.uid)).copied().unwrap_or(1);
+        for attempt in 0..TRIES {
+            let candidate = self.mode.candidate(&self.key, &self.network, applicant, start, attempt);
+            if mode::reserved(candidate).is_none() && self.free(candidate, applicant) {
+                if self.mode.counts() {
+                    self.next.insert(self.mode.cursor(applicant.uid), start + u64::from(attempt) + 1);
+                }
+                return Ok(candidate);
+            }
+        }
+        Err(Error::Exhausted(self.prefix))
+    }
+
+    fn free(&self, mac: Mac, applicant: &Applicant<'_>) -> bool {
+        !self.used.contains_key(&mac)
+            && self.resting.get(&mac).is_none_or(|rest| {
+                rest.uid == applicant.uid && rest.label == applicant.label && !rest.label.is_empty()
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Addresses are unique, stable where promised, and refused in words.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Config;
+
+fn pool(extra: &str) -> Pool {
+    let text = format!("[network.n]\nprefix = \"2001:db8:1:2:3::/80\"\n{extra}");
+    let config = Config::parse(&text, "test".as_ref()).unwrap();
+    Pool::new(&config.networks[0], [7; 16])
+}
+
+fn asks(uid: u32, label: &str) -> Applicant<'_> {
+    Applicant { uid, label, address: None, random: 0x1234_5678_9abc_def0 }
+}
+
+#[test]
+fn stable_addresses_come_back() {
+    let now = Instant::now();
+    let mut pool = pool("");
+    let first = pool.propose(&asks(1000, "web"), now).unwrap();
+    assert_ne!(pool.propose(&asks(1001, "web"), now).unwrap(), first, "another owner");
+    assert_ne!(pool.propose(&asks(1000, "db"), now).unwrap(), first, "another name");
+    pool.release(first.1, "web", now);
+    assert_eq!(pool.propose(&asks(1000, "web"), now).unwrap(), first, "the same one again, without a rest");
+}
+
+#[test]
+fn a_second_of_the_same_name_gets_another() {
+    let now = Instant::now();
+    let mut pool = pool("");
+    let first = pool.propose(&asks(1000, "web"), now).unwrap();
+    assert_ne!(pool.propose(&asks(1000, "web"), now).unwrap(), first);
+}
+
+#[test]
+fn owners_are_readable() {
+    let now = Instant::now();
+    let mut pool = pool("addresses = \"owner\"");
+    assert_eq!(pool.propose(&asks(1001, ""), now).unwrap().0.to_string(), "2001:db8:1:2:3:600:1001:1");
+    assert_eq!(pool.propose(&asks(1001, ""), now).unwrap().0.to_string(), "2001:db8:1:2:3:600:1001:2");
+    assert_eq!(
+        pool.propose(&asks(0xdead_beef, ""), now).unwrap().0.to_string(),
+        "2001:db8:1:2:3:ade:adbe:ef01"
+    );
+}
+
+#[test]
+fn sequential_addresses_rest() {
+    let now = Instant::now();
+    let mut pool = pool("addresses = \"sequential\"\nrest = 10");
+    let first = pool.propose(&asks(1, ""), now).unwrap();
+    assert_eq!(first.0.to_string(), "2001:db8:1:2:3:200:0:1");
+    pool.release(first.1, "", now);
+    assert_eq!(pool.propose(&asks(1, ""), now).unwrap().0.to_string(), "2001:db8:1:2:3:200:0:2");
+    pool.next.clear();
+    assert_eq!(pool.propose(&asks(1, ""), now).unwrap().0.to_string(), "2001:db8:1:2:3:200:0:3", "it rests");
+    pool.next.clear();
+    let later = now + Duration::from_secs(11);
+    assert_eq!(pool.propose(&asks(1, ""), later).unwrap(), first, "it has rested");
+}
+
+#[test]
+fn fixed_addresses_are_checked() {
+    let now = Instant::now();
+    let at = |address: &str| Applicant { address: Some(address.parse().unwrap()), ..asks(1, "x") };
+    assert!(matches!(pool("").propose(&at("2001:db8:1:2:3::5"), now), Err(Error::StaticForbidden(_))));
+    let mut pool = pool("addresses = \"static\"");
+    assert!(matches!(pool.propose(&asks(1, "x"), now), Err(Error::AddressNeeded(_))));
+    assert!(matches!(pool.propose(&at("2001:db8:1:2:4::5"), now), Err(Error::Outside { .. })));
+    for address in ["2001:db8:1:2:3::", "2001:db8:1:2:3::1", "2001:db8:1:2:3:242::5", "2001:db8:1:2:3:100::5"]
+    {
+        assert!(matches!(pool.propose(&at(address), now), Err(Error::Reserved(..))), "{address}");
+    }
+    pool.propose(&at("2001:db8:1:2:3::5"), now).unwrap();
+    assert!(matches!(pool.propose(&at("2001:db8:1:2:3::5"), now), Err(Error::Taken(_))));
+}
+
+#[test]
+fn a_full_pool_says_so() {
+    let now = Instant::now();
+    let mut pool = pool("capacity = 2");
+    pool.propose(&asks(1, "a"), now).unwrap();
+    let second = pool.propose(&asks(1, "b"), now).unwrap();
+    let error = pool.propose(&asks(1, "c"), now).unwrap_err();
+    assert_eq!(error.to_string(), "the network n is full: all 2 places are taken");
+    pool.release(second.1, "b", now);
+    pool.propose(&asks(1, "c"), now).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_addresses_are_unique_and_usable(
+        mode in prop::sample::select(vec!["stable", "random", "sequential", "owner"]),
+        steps in prop::collection::vec((0u32..4, "[a-c]{0,2}", any::<u64>(), any::<bool>()), 1..120),
+    ) {
+        let mut pool = pool(&format!("addresses = \"{mode}\"\nrest = 5"));
+        let mut now = Instant::now();
+        let mut held: Vec<(Mac, String)> = Vec::new();
+        for (uid, label, random, free) in steps {
+            now += Duration::from_secs(1);
+            if free && !held.is_empty() {
+                let (mac, label) = held.swap_remove(usize::from(random.to_be_bytes()[0]) % held.len());
+                pool.release(mac, &label, now);
+                continue;
+            }
+            let applicant = Applicant { uid, label: &label, address: None, random };
+            let (address, mac) = pool.propose(&applicant, now).unwrap();
+            prop_assert!(!held.iter().any(|(other, _)| *other == mac));
+            prop_assert!(mac.is_unicast() && mac.0[0] & 2 == 2 && mac.0[..2] != [2, 0x42]);
+            prop_assert_eq!(Mac::of(address), mac);
+            held.push((mac, label));
+        }
+        prop_assert_eq!(pool.len(), held.len());
+    }
+}

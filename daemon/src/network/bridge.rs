@@ -1,0 +1,414 @@
+//! The `bridge` driver: a veth pair into a bridge, our own or one that is there already.
+//!
+//! # Theory of operation
+//! One request makes the pair with its far end already inside the namespace; the far end never shows
+//! on the host. The host's end is marked, made a port that learns nothing, and gets the one static
+//! forwarding entry of its MAC; the host gets a permanent neighbour entry. So nothing that a container
+//! says about addresses changes a table of the host. Inside, addresses carry NODAD: that they are
+//! unique is ours to guarantee, and duplicate address detection would take a second. The ends come up
+//! last, the host's at the very end.
+//!
+//! Detaching removes the host's end by its name; the far end, the port, its forwarding entry and the
+//! routes go with it.
+
+use std::{
+    fs, io,
+    net::Ipv6Addr,
+    os::fd::BorrowedFd,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ipnet::Ipv6Net;
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
+};
+use rustix::io::Errno;
+
+use super::{
+    Error, Network, announce,
+    host::{self, Changes},
+    inside,
+    netlink::{Link, Socket},
+    request,
+};
+use crate::{
+    config,
+    fault::Fault,
+    model::{Attachment, Mac},
+};
+
+const LINK_LOCAL_LENGTH: u8 = 64;
+
+/// A bridge and the prefix on it.
+pub struct Bridge {
+    name: String,
+    network: String,
+    prefix: Ipv6Net,
+    gateway: Option<Ipv6Addr>,
+    mtu: u32,
+    /// Ours to make and to set up, or only to join.
+    own: bool,
+    mac: Mac,
+    changes: Arc<Mutex<Changes>>,
+}
+
+impl Bridge {
+    /// The driver of a configured network. `mac` is the bridge's, if the bridge is ours.
+    pub fn new(network: &config::Network, mac: Mac, changes: Arc<Mutex<Changes>>) -> Self {
+        Self {
+            name: network.bridge.clone(),
+            network: network.name.to_string(),
+            prefix: network.prefix,
+            gateway: network.gateway,
+            mtu: network.mtu,
+            own: !network.join,
+            mac,
+            changes,
+        }
+    }
+
+    fn alias(&self) -> String {
+        format!("v6pod:bridge:{}", self.network)
+    }
+
+    /// By its mark, or, if we died before marking it, by the MAC that it was made with.
+    fn is_ours(&self, link: &Link) -> bool {
+        link.alias == self.alias() || link.address == self.mac.0
+    }
+
+    /// The bridge as it is now; an own one that somebody removed is made again.
+    fn link(&self, socket: &mut Socket) -> Result<Link, Error> {
+        match socket.link_by_name(&self.name) {
+            Ok(link) if link.kind != "bridge" => {
+                Err(Error::NotABridge { name: self.name.clone(), kind: link.kind })
+            }
+            Ok(link) if self.own && !self.is_ours(&link) => Err(Error::NotOurs(self.name.clone())),
+            Ok(link) => Ok(link),
+            Err(error) if is(&error, Errno::NODEV) && self.own => {
+                self.create(socket)?;
+                socket.link_by_name(&self.name).map_err(Error::step("finding the bridge", &self.name))
+            }
+            Err(error) if is(&error, Errno::NODEV) => Err(Error::NoBridge(self.name.clone())),
+            Err(error) => Err(Error::step("finding the bridge", &self.name)(error)),
+        }
+    }
+
+    fn create(&self, socket: &mut Socket) -> Result<(), Error> {
+        socket
+            .one(request::bridge(&self.name, self.mac, self.mtu))
+            .map_err(Error::step("creating the bridge", &self.name))?;
+        let link = socket.link_by_name(&self.name).map_err(Error::step("finding the bridge", &self.name))?;
+        self.set_up(socket, link.index)
+    }
+
+    /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, the gateway's
+    /// address, and comes up. Idempotent.
+    fn set_up(&self, socket: &mut Socket, index: u32) -> Result<(), Error> {
+        let mut requests = vec![request::own_bridge(index, &self.alias(), self.mac, self.mtu)];
+        {
+            let path = format!("/proc/sys/net/ipv6/conf/{}", self.name);
+            let write = |key: &str, value: &str| {
+                let path = format!("{path}/{key}");
+                fs::write(&path, value).map_err(|source| Error::Sysctl { path, source })
+            };
+            // Not remembered: these files go with the bridge.
+            write("disable_ipv6", "0")?;
+            write("accept_ra", "0")?;
+        }
+        if let Some(gateway) = self.gateway {
+            requests.push(request::address(index, gateway, self.prefix.prefix_len()));
+        }
+        requests.push(request::address(index, self.mac.link_local(), LINK_LOCAL_LENGTH));
+        requests.push(request::up(index));
+        all(socket, requests, "setting up the bridge", &self.name)
+    }
+
+    fn create_link(
+        &self,
+        socket: &mut Socket,
+        attachment: &Attachment,
+        namespace: BorrowedFd<'_>,
+        bridge: &Link,
+    ) -> Result<(), Error> {
+        let host = attachment.id.host_interface();
+        let veth = request::Veth {
+            host: &host,
+            bridge: bridge.index,
+            inside: attachment.interface.as_str(),
+            mac: attachment.mac,
+            mtu: attachment.mtu,
+            namespace: &namespace,
+        };
+        socket.one(veth.create()).map_err(|error| match Errno::from_io_error(&error) {
+            // Our own name is unique, so it is the other one that is taken.
+            Some(Errno::EXIST) => Error::InterfaceTaken(attachment.interface.to_string()),
+            Some(Errno::XFULL) => Error::NoPort(self.name.clone()),
+            _ => Error::step("creating the veth pair", &host)(error),
+        })
+    }
+
+    /// Marks the host's end and makes it a port without ears.
+    fn make_port(&self, socket: &mut Socket, attachment: &Attachment) -> Result<u32, Error> {
+        let host = attachment.id.host_interface();
+        let fail = |step| Error::step(step, &host);
+        socket.one(request::port(&host, &attachment.id.alias())).map_err(fail("setting up the port"))?;
+        let path = format!("/proc/sys/net/ipv6/conf/{host}/accept_ra");
+        fs::write(&path, "0").map_err(|source| Error::Sysctl { path, source })?;
+        Ok(socket.link_by_name(&host).map_err(fail("finding the port"))?.index)
+    }
+
+    /// What the host has to know of the attachment: where its MAC is and which MAC its address has.
+    fn host_entries(
+        socket: &mut Socket,
+        attachment: &Attachment,
+        port: u32,
+        bridge: u32,
+    ) -> Result<(), Error> {
+        let requests = vec![
+            request::forwarding_entry(port, attachment.mac),
+            request::neighbour(bridge, attachment.address, attachment.mac),
+        ];
+        all(socket, requests, "entering the neighbour", &attachment.address.to_string())
+    }
+
+    fn configure_inside(&self, attachment: &Attachment, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let name = attachment.interface.as_str();
+        inside::run(namespace, || {
+            let conf = format!("/proc/sys/net/ipv6/conf/{name}");
+            fs::write(format!("{conf}/disable_ipv6"), "0")?;
+            fs::write(format!("{conf}/accept_ra"), "0")?;
+            let mut socket = Socket::open()?;
+            let index = socket.link_by_name(name)?.index;
+            let mut requests = vec![
+                request::without_generated_addresses(index),
+                request::address(index, attachment.address, self.prefix.prefix_len()),
+                request::address(index, attachment.mac.link_local(), LINK_LOCAL_LENGTH),
+                request::up(index),
+            ];
+            if let Some(gateway) = self.gateway {
+                if self.own {
+                    requests.push(request::neighbour(index, gateway, self.mac));
+                }
+                if attachment.default_route {
+                    requests.push(request::default_route(index, gateway));
+                }
+            }
+            socket.send(requests)?.into_iter().collect()
+        })
+        .map_err(Error::step("configuring the interface inside", name))
+    }
+
+    fn attach_steps(
+        &self,
+        attachment: &Attachment,
+        namespace: BorrowedFd<'_>,
+        fault: Fault,
+    ) -> Result<(), Error> {
+        let fail = |step| Error::step(step, &attachment.id);
+        let mut socket = Socket::open().map_err(fail("opening netlink"))?;
+        let bridge = self.link(&mut socket)?;
+        self.create_link(&mut socket, attachment, namespace, &bridge)?;
+        fault.after("attach.link").map_err(fail("attach.link"))?;
+        let port = self.make_port(&mut socket, attachment)?;
+        fault.after("attach.port").map_err(fail("attach.port"))?;
+        Self::host_entries(&mut socket, attachment, port, bridge.index)?;
+        fault.after("attach.neighbour").map_err(fail("attach.neighbour"))?;
+        self.configure_inside(attachment, namespace)?;
+        fault.after("attach.inside").map_err(fail("attach.inside"))?;
+        socket.one(request::up(port)).map_err(fail("bringing the port up"))?;
+        fault.after("attach.up").map_err(fail("attach.up"))?;
+        announce_or_log(bridge.index, attachment);
+        fault.after("attach.announced").map_err(fail("attach.announced"))
+    }
+}
+
+impl Network for Bridge {
+    fn prepare(&self) -> Result<(), Error> {
+        let mut socket = Socket::open().map_err(Error::step("opening netlink", &self.name))?;
+        let present = socket.link_by_name(&self.name).map_or(0, |link| link.index);
+        host::no_overlap(self.prefix, present)?;
+        let link = self.link(&mut socket)?;
+        if self.own {
+            self.set_up(&mut socket, link.index)?;
+        }
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        host::forward(&mut changes)
+    }
+
+    fn attach(&self, attachment: &Attachment, namespace: BorrowedFd<'_>, fault: Fault) -> Result<(), Error> {
+        let result = self.attach_steps(attachment, namespace, fault);
+        if result.is_err() {
+            // Nothing half done stays. What cannot be undone now is undone by the next start.
+            if let Err(error) = self.detach(attachment, Fault) {
+                tracing::warn!(id = %attachment.id, %error, "undoing a failed attach");
+            }
+        }
+        result
+    }
+
+    fn detach(&self, attachment: &Attachment, fault: Fault) -> Result<(), Error> {
+        let host = attachment.id.host_interface();
+        let mut socket = Socket::open().map_err(Error::step("opening netlink", &host))?;
+        let mut outcome = Ok(());
+        if let Ok(bridge) = socket.link_by_name(&self.name) {
+            let removed = socket.one(request::no_neighbour(bridge.index, attachment.address));
+            outcome =
+                gone_is_fine(removed).map_err(Error::step("removing the neighbour", &attachment.address));
+        }
+        fault.after("detach.neighbour").map_err(Error::step("detach.neighbour", &attachment.id))?;
+        match socket.link_by_name(&host) {
+            Ok(link) => {
+                let removed = gone_is_fine(socket.delete_link(link.index));
+                outcome = removed.map_err(Error::step("removing the link", &host)).and(outcome);
+            }
+            Err(error) => {
+                outcome =
+                    gone_is_fine(Err(error)).map_err(Error::step("finding the link", &host)).and(outcome);
+            }
+        }
+        fault.after("detach.link").map_err(Error::step("detach.link", &attachment.id))?;
+        outcome
+    }
+
+    fn restore(&self, attachment: &Attachment) -> Result<bool, Error> {
+        let host = attachment.id.host_interface();
+        let mut socket = Socket::open().map_err(Error::step("opening netlink", &host))?;
+        let port = match socket.link_by_name(&host) {
+            Ok(link) => link,
+            Err(error) if is(&error, Errno::NODEV) => return Ok(false),
+            Err(error) => return Err(Error::step("finding the link", &host)(error)),
+        };
+        let bridge = self.link(&mut socket)?;
+        if port.controller != bridge.index {
+            socket
+                .one(request::join(port.index, bridge.index))
+                .map_err(Error::step("joining the bridge", &host))?;
+        }
+        self.make_port(&mut socket, attachment)?;
+        Self::host_entries(&mut socket, attachment, port.index, bridge.index)?;
+        socket.one(request::up(port.index)).map_err(Error::step("bringing the port up", &host))?;
+        announce_or_log(bridge.index, attachment);
+        Ok(true)
+    }
+
+    fn leads_into(&self, attachment: &Attachment, namespace: BorrowedFd<'_>) -> io::Result<bool> {
+        let mut socket = Socket::open()?;
+        let there = socket.namespace_id(&namespace)?;
+        match socket.link_by_name(&attachment.id.host_interface()) {
+            Ok(link) => Ok(there.is_some() && link.peer_namespace == there),
+            Err(error) if is(&error, Errno::NODEV) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check(&self, attachment: &Attachment) -> Vec<String> {
+        self.problems(attachment).unwrap_or_else(|error| vec![error.to_string()])
+    }
+
+    fn sweep(&self, live: &dyn Fn(Ipv6Addr) -> bool) -> Result<(), Error> {
+        let fail = || Error::step("reading the neighbours", &self.name);
+        let mut socket = Socket::open().map_err(fail())?;
+        let bridge = self.link(&mut socket)?;
+        for (address, mac) in permanent_neighbours(&mut socket, bridge.index).map_err(fail())? {
+            if self.prefix.contains(&address) && Mac::of(address) == mac && !live(address) {
+                tracing::info!(%address, bridge = self.name, "removing the neighbour of an attachment that is no more");
+                gone_is_fine(socket.one(request::no_neighbour(bridge.index, address)))
+                    .map_err(Error::step("removing the neighbour", &address))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn gateway(&self) -> Option<Ipv6Addr> {
+        self.gateway
+    }
+
+    fn host_link(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Bridge {
+    fn problems(&self, attachment: &Attachment) -> Result<Vec<String>, Error> {
+        let host = attachment.id.host_interface();
+        let mut socket = Socket::open().map_err(Error::step("opening netlink", &host))?;
+        let bridge = self.link(&mut socket)?;
+        let mut problems = Vec::new();
+        match socket.link_by_name(&host) {
+            Err(_) => problems.push(format!("the link {host} is gone")),
+            Ok(port) => {
+                if port.controller != bridge.index {
+                    problems.push(format!("{host} is not a port of {}", self.name));
+                }
+                if !port.up {
+                    problems.push(format!("{host} is down"));
+                }
+                if port.alias != attachment.id.alias() {
+                    problems.push(format!("{host} has lost its mark, the alias {}", attachment.id.alias()));
+                }
+            }
+        }
+        let neighbours = permanent_neighbours(&mut socket, bridge.index)
+            .map_err(Error::step("reading the neighbours", &self.name))?;
+        if !neighbours.contains(&(attachment.address, attachment.mac)) {
+            problems.push(format!("{} has no neighbour entry on {}", attachment.address, self.name));
+        }
+        if !bridge.up {
+            problems.push(format!("the bridge {} is down", self.name));
+        }
+        Ok(problems)
+    }
+}
+
+fn announce_or_log(bridge: u32, attachment: &Attachment) {
+    // Nobody depends on it: on our own prefix a neighbour entry cannot be stale. So it fails nothing.
+    if let Err(error) = announce::announce(bridge, attachment.address, attachment.mac) {
+        tracing::debug!(id = %attachment.id, %error, "announcing the address");
+    }
+}
+
+fn permanent_neighbours(socket: &mut Socket, link: u32) -> io::Result<Vec<(Ipv6Addr, Mac)>> {
+    let mut found = Vec::new();
+    for message in socket.dump(request::neighbours())? {
+        let RouteNetlinkMessage::NewNeighbour(message) = message else { continue };
+        if message.header.ifindex != link || message.header.state != NeighbourState::Permanent {
+            continue;
+        }
+        let mut address = None;
+        let mut mac = None;
+        for attribute in message.attributes {
+            match attribute {
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) => address = Some(found),
+                NeighbourAttribute::LinkLayerAddress(octets) => mac = octets.try_into().ok().map(Mac),
+                _ => {}
+            }
+        }
+        found.extend(address.zip(mac));
+    }
+    Ok(found)
+}
+
+fn all(
+    socket: &mut Socket,
+    requests: Vec<super::netlink::Request>,
+    step: &'static str,
+    object: &str,
+) -> Result<(), Error> {
+    let outcomes = socket.send(requests).map_err(Error::step(step, object))?;
+    outcomes.into_iter().collect::<io::Result<()>>().map_err(Error::step(step, object))
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    Errno::from_io_error(error) == Some(errno)
+}
+
+/// To remove what is gone already is what was wanted.
+fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if is(&error, Errno::NODEV) || is(&error, Errno::NOENT) || is(&error, Errno::NXIO) => {
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,290 @@
+//! Attaching: book, record, touch the kernel, commit, publish; or leave nothing.
+
+use std::{
+    os::fd::AsFd as _,
+    sync::{Arc, MutexGuard},
+    time::{Instant, SystemTime},
+};
+
+use super::{Change, Error, Net, PATIENCE, Service, table::Table};
+use crate::{
+    auth::{Lease, Namespace, Passed, Peer},
+    fault::Fault,
+    ipam::Applicant,
+    model::{Attachment, AttachmentId, State},
+    policy::{Grant, Wish},
+};
+
+/// What a look at the table led to.
+enum Booking {
+    /// The namespace is attached already.
+    Present(Attachment),
+    /// It is booked: ours to attach.
+    Booked(Attachment),
+    /// This one is in the way and has to be detached first.
+    InTheWay(AttachmentId),
+}
+
+impl Service {
+    /// Attaches the namespace that was passed. Runs on a thread of its own, to its end.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing is left behind.
+    pub fn activate(&self, peer: &Peer, wish: Wish, passed: Passed) -> Result<(Attachment, bool), Error> {
+        let descriptor = passed.namespace.ok_or(crate::auth::Error::NoDescriptor)?;
+        let namespace = Namespace::prove(descriptor, peer, &self.parts.host)?;
+        let lease = passed.lease.map(|lease| Lease::prove(lease, peer)).transpose()?.map(Arc::new);
+        let grant = Grant::decide(peer.clone(), namespace, wish)?;
+        let net = self.wished_net(grant.wish())?;
+        match self.book(&grant, net, lease.as_ref())? {
+            (attachment, true) => Ok((self.carry_out(&grant, net, &attachment, lease)?, true)),
+            (attachment, false) => Ok((attachment, false)),
+        }
+    }
+
+    /// Finds the attachment of this namespace, or books a new one; then it is ours to carry out.
+    fn book(
+        &self,
+        grant: &Grant,
+        net: &Net,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<(Attachment, bool), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (table, booking) = self.look(grant, net, deadline)?;
+            match booking {
+                Booking::Booked(attachment) => return Ok((attachment, true)),
+                Booking::InTheWay(id) => {
+                    drop(table);
+                    self.detach_unasked(id)?;
+                }
+                Booking::Present(attachment) => {
+                    drop(table);
+                    // The kernel uses a namespace's inode again. Ours ended, and nobody has told us yet.
+                    if !self
+                        .net(&attachment.network)?
+                        .driver
+                        .leads_into(&attachment, grant.namespace().as_fd())?
+                    {
+                        self.detach_unasked(attachment.id)?;
+                        continue;
+                    }
+                    if let Some(attachment) = self.renew(grant, attachment.id, lease)? {
+                        return Ok((attachment, false));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks until what is wanted is at rest.
+    fn look<'a>(
+        &'a self,
+        grant: &Grant,
+        net: &Net,
+        deadline: Instant,
+    ) -> Result<(MutexGuard<'a, Table>, Booking), Error> {
+        let mut table = self.table();
+        loop {
+            let busy = match self.look_once(&mut table, grant, net)? {
+                Ok(booking) => return Ok((table, booking)),
+                Err(busy) => busy,
+            };
+            let left = deadline.checked_duration_since(Instant::now()).ok_or(Error::Busy)?;
+            tracing::debug!(id = %busy, "waiting for somebody else's work on this attachment");
+            table =
+                self.settled.wait_timeout(table, left).map_or_else(|p| p.into_inner().0, |(table, _)| table);
+        }
+    }
+
+    /// One look. The inner error is an attachment that another thread is busy with.
+    fn look_once(
+        &self,
+        table: &mut Table,
+        grant: &Grant,
+        net: &Net,
+    ) -> Result<Result<Booking, AttachmentId>, Error> {
+        let (peer, wish) = (grant.peer(), grant.wish());
+        if let Some(found) = table.by_namespace(grant.namespace().id()) {
+            return match found.state {
+                State::Active if peer.may_see(found.uid) => Ok(Ok(Booking::Present(found.clone()))),
+                State::Active => Err(Error::AttachedByAnother),
+                State::Attaching | State::Detaching => Ok(Err(found.id)),
+            };
+        }
+        // The same container in another namespace: it was restarted, and the end of its former self has
+        // not reached us.
+        let former = wish.container_id.as_ref().and_then(|id| table.by_container(peer.uid(), id));
+        if let Some(found) = former {
+            return Ok(if found.state == State::Active {
+                Ok(Booking::InTheWay(found.id))
+            } else {
+                Err(found.id)
+            });
+        }
+        if let Some((name, found)) = wish.name.as_ref().and_then(|name| Some((name, table.by_name(name)?))) {
+            let ended = table.lease(found.id).is_some_and(|lease| lease.has_ended());
+            return match found.state {
+                State::Active if ended => Ok(Ok(Booking::InTheWay(found.id))),
+                State::Detaching => Ok(Err(found.id)),
+                _ => Err(Error::NameTaken(name.clone())),
+            };
+        }
+        let attachment = self.propose(table, grant, net)?;
+        table.put(attachment.clone());
+        Ok(Ok(Booking::Booked(attachment)))
+    }
+
+    /// A new attachment, with an address that is taken from here on.
+    fn propose(&self, table: &Table, grant: &Grant, net: &Net) -> Result<Attachment, Error> {
+        let (peer, wish) = (grant.peer(), grant.wish());
+        let id = loop {
+            let id = AttachmentId::from_bits((self.parts.random)());
+            if table.get(id).is_none() {
+                break id;
+            }
+        };
+        let mut attachment = Attachment {
+            id,
+            network: net.config.name.clone(),
+            uid: peer.uid(),
+            container_id: wish.container_id.clone(),
+            name: wish.name.clone(),
+            interface: wish.interface.clone(),
+            address: std::net::Ipv6Addr::UNSPECIFIED,
+            mac: crate::model::Mac([0; 6]),
+            mtu: net.config.mtu,
+            default_route: wish.default_route && net.config.gateway.is_some(),
+            namespace: grant.namespace().id(),
+            lease: None,
+            created: SystemTime::now(),
+            state: State::Attaching,
+        };
+        let applicant = Applicant {
+            uid: peer.uid(),
+            label: attachment.label(),
+            address: wish.address,
+            random: (self.parts.random)(),
+        };
+        let (address, mac) = net.pool().propose(&applicant, Instant::now())?;
+        (attachment.address, attachment.mac) = (address, mac);
+        Ok(attachment)
+    }
+
+    /// Carries out what was booked: recorded first, then the kernel, then committed and published.
+    fn carry_out(
+        &self,
+        grant: &Grant,
+        net: &Net,
+        attachment: &Attachment,
+        lease: Option<Arc<Lease>>,
+    ) -> Result<Attachment, Error> {
+        let id = attachment.id;
+        match self.touch_kernel(grant, net, attachment, lease.as_ref()) {
+            Ok(attachment) => {
+                self.settle(&attachment, lease, Change::Added);
+                tracing::info!(%id, uid = attachment.uid, network = %attachment.network, name = ?attachment.name,
+                    container = ?attachment.container_id, address = %attachment.address, "attached");
+                Fault.after("attach.published")?;
+                Ok(attachment)
+            }
+            Err(error) => {
+                tracing::info!(%id, uid = attachment.uid, %error, "not attached");
+                self.forget(attachment);
+                Err(error)
+            }
+        }
+    }
+
+    fn touch_kernel(
+        &self,
+        grant: &Grant,
+        net: &Net,
+        attachment: &Attachment,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Attachment, Error> {
+        self.parts.store.write(attachment)?;
+        Fault.after("attach.recorded")?;
+        net.driver.attach(attachment, grant.namespace().as_fd(), Fault)?;
+        let committed =
+            Attachment { state: State::Active, lease: lease.map(|lease| lease.id()), ..attachment.clone() };
+        if let Err(error) = self
+            .parts
+            .store
+            .write(&committed)
+            .map_err(Error::from)
+            .and_then(|()| Ok(Fault.after("attach.committed")?))
+        {
+            if let Err(error) = net.driver.detach(attachment, Fault) {
+                tracing::warn!(id = %attachment.id, %error, "undoing an attach that could not be recorded");
+            }
+            return Err(error);
+        }
+        Ok(committed)
+    }
+
+    /// The attachment is in use from here on: seen, published, its lease watched. All under one lock, so
+    /// that nobody's detach comes in between and is undone by it; none of it waits for anything.
+    pub(super) fn settle(&self, attachment: &Attachment, lease: Option<Arc<Lease>>, change: Change) {
+        let mut table = self.table();
+        table.put(attachment.clone());
+        if let Some(lease) = lease {
+            table.set_lease(attachment.id, Arc::clone(&lease));
+            self.watch_lease(attachment.id, lease);
+        }
+        self.tell(change, attachment);
+        if let Some(record) = attachment.record() {
+            self.parts.registries.publish(&record);
+        }
+        drop(table);
+        self.settled.notify_all();
+    }
+
+    /// Takes back the booking of an attachment that came to nothing.
+    fn forget(&self, attachment: &Attachment) {
+        if let Err(error) = self.parts.store.erase(attachment.id) {
+            tracing::warn!(id = %attachment.id, %error, "erasing the record of a failed attach");
+        }
+        self.let_go(attachment);
+    }
+
+    /// The attachment is no more: its address may rest, its name is free, who waits may go on.
+    pub(super) fn let_go(&self, attachment: &Attachment) {
+        if let Ok(net) = self.net(&attachment.network) {
+            net.pool().release(attachment.mac, attachment.label(), Instant::now());
+        }
+        self.table().remove(attachment.id);
+        self.forget_lease(attachment.id);
+        self.settled.notify_all();
+    }
+
+    /// Fills in what this call knows and the attachment does not, and gives it the new lease. None: it
+    /// has come to an end meanwhile.
+    fn renew(
+        &self,
+        grant: &Grant,
+        id: AttachmentId,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Option<Attachment>, Error> {
+        let wish = grant.wish();
+        let table = self.table();
+        let Some(before) = table.get(id).filter(|a| a.state == State::Active).cloned() else {
+            return Ok(None);
+        };
+        let mut attachment = before.clone();
+        attachment.container_id = attachment.container_id.or_else(|| wish.container_id.clone());
+        if let (None, Some(name)) = (&attachment.name, &wish.name) {
+            if table.by_name(name).is_some() {
+                return Err(Error::NameTaken(name.clone()));
+            }
+            attachment.name = Some(name.clone());
+        }
+        attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
+        drop(table);
+        if attachment != before {
+            self.parts.store.write(&attachment)?;
+            self.settle(&attachment, lease.cloned(), Change::Changed);
+        }
+        Ok(Some(attachment))
+    }
+}

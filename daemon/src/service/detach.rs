@@ -1,0 +1,79 @@
+//! Detaching: withdraw, record, the kernel, erase. It goes on after a failure, and succeeds when all is
+//! gone already.
+
+use super::{Change, Error, Service, Target};
+use crate::{
+    auth::Peer,
+    fault::Fault,
+    model::{Attachment, AttachmentId, State},
+};
+
+impl Service {
+    /// Ends an attachment because its owner, or an administrator, says so.
+    ///
+    /// # Errors
+    /// [`Error::NoAttachment`], also if it is another user's; or the kernel would not let go.
+    pub fn deactivate(&self, peer: &Peer, target: &Target) -> Result<Attachment, Error> {
+        let found = self.get(peer, target)?;
+        match self.begin(found.id) {
+            Some(attachment) => self.carry_out_detach(&attachment).map(|()| attachment),
+            // Somebody else is at it: their success is ours.
+            None => self.wait_until_gone(found),
+        }
+    }
+
+    /// Ends an attachment whose lease or namespace has ended, or that stands in the way.
+    ///
+    /// # Errors
+    /// The kernel would not let go.
+    pub fn detach_unasked(&self, id: AttachmentId) -> Result<(), Error> {
+        self.begin(id).map_or(Ok(()), |attachment| self.carry_out_detach(&attachment))
+    }
+
+    /// From here on it is ours to remove, and no registry publishes it. None: it is not in use.
+    fn begin(&self, id: AttachmentId) -> Option<Attachment> {
+        let mut table = self.table();
+        table.get(id).filter(|attachment| attachment.state == State::Active)?;
+        let attachment = table.set_state(id, State::Detaching)?;
+        self.parts.registries.withdraw(id);
+        self.tell(Change::Changed, &attachment);
+        Some(attachment)
+    }
+
+    pub(super) fn carry_out_detach(&self, attachment: &Attachment) -> Result<(), Error> {
+        let id = attachment.id;
+        Fault.after("detach.withdrawn")?;
+        let recorded = self.parts.store.write(attachment).map_err(Error::from);
+        Fault.after("detach.recorded")?;
+        let kernel =
+            self.net(&attachment.network).and_then(|net| Ok(net.driver.detach(attachment, Fault)?));
+        if let Err(error) = recorded.and(kernel) {
+            // The record stays, so that the next start tries again; so does the address, which may
+            // still be in use. The name is free.
+            tracing::error!(%id, %error, "not detached");
+            self.give_up(attachment);
+            return Err(error);
+        }
+        let erased = self.parts.store.erase(id);
+        Fault.after("detach.erased")?;
+        self.let_go(attachment);
+        self.tell(Change::Removed, attachment);
+        tracing::info!(%id, uid = attachment.uid, name = ?attachment.name, address = %attachment.address, "detached");
+        Ok(erased?)
+    }
+
+    /// A detach failed. It is in use again as far as the table goes: the owner may try again.
+    fn give_up(&self, attachment: &Attachment) {
+        self.table().set_state(attachment.id, State::Active);
+        self.settled.notify_all();
+    }
+
+    fn wait_until_gone(&self, attachment: Attachment) -> Result<Attachment, Error> {
+        let table = self.table();
+        let waited = self.settled.wait_timeout_while(table, super::PATIENCE, |table| {
+            table.get(attachment.id).is_some_and(|found| found.state != State::Active)
+        });
+        let (table, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        if table.get(attachment.id).is_some() { Err(Error::Busy) } else { Ok(attachment) }
+    }
+}

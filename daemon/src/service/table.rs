@@ -1,0 +1,114 @@
+//! What there is, by every key that a call may come with. No I/O, no O(n) on the way of an attach.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    auth::Lease,
+    model::{Attachment, AttachmentId, ContainerId, Name, NamespaceId, State},
+};
+
+/// One attachment and the lease that holds it.
+struct Entry {
+    attachment: Attachment,
+    lease: Option<Arc<Lease>>,
+}
+
+/// All attachments.
+#[derive(Default)]
+pub struct Table {
+    entries: HashMap<AttachmentId, Entry>,
+    namespaces: HashMap<NamespaceId, AttachmentId>,
+    containers: HashMap<(u32, ContainerId), AttachmentId>,
+    names: HashMap<Name, AttachmentId>,
+}
+
+impl Table {
+    /// All attachments, in no order.
+    pub fn attachments(&self) -> impl Iterator<Item = &Attachment> {
+        self.entries.values().map(|entry| &entry.attachment)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// By the daemon's id.
+    pub fn get(&self, id: AttachmentId) -> Option<&Attachment> {
+        self.entries.get(&id).map(|entry| &entry.attachment)
+    }
+
+    /// By the namespace.
+    pub fn by_namespace(&self, namespace: NamespaceId) -> Option<&Attachment> {
+        self.get(*self.namespaces.get(&namespace)?)
+    }
+
+    /// By owner and container id.
+    pub fn by_container(&self, uid: u32, container: &ContainerId) -> Option<&Attachment> {
+        self.get(*self.containers.get(&(uid, container.clone()))?)
+    }
+
+    /// By the published name.
+    pub fn by_name(&self, name: &Name) -> Option<&Attachment> {
+        self.get(*self.names.get(name)?)
+    }
+
+    /// The lease that holds an attachment.
+    pub fn lease(&self, id: AttachmentId) -> Option<&Arc<Lease>> {
+        self.entries.get(&id)?.lease.as_ref()
+    }
+
+    /// Puts an attachment in, or a changed one in place of what it was.
+    pub fn put(&mut self, attachment: Attachment) {
+        let id = attachment.id;
+        let lease = self.take_out(id).and_then(|entry| entry.lease);
+        self.namespaces.insert(attachment.namespace, id);
+        if let Some(container) = &attachment.container_id {
+            self.containers.insert((attachment.uid, container.clone()), id);
+        }
+        if let Some(name) = &attachment.name {
+            self.names.insert(name.clone(), id);
+        }
+        self.entries.insert(id, Entry { attachment, lease });
+    }
+
+    /// Gives an attachment another lease.
+    pub fn set_lease(&mut self, id: AttachmentId, lease: Arc<Lease>) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.attachment.lease = Some(lease.id());
+            entry.lease = Some(lease);
+        }
+    }
+
+    /// Sets where an attachment stands, and gives it as it is then.
+    pub fn set_state(&mut self, id: AttachmentId, state: State) -> Option<Attachment> {
+        let entry = self.entries.get_mut(&id)?;
+        entry.attachment.state = state;
+        Some(entry.attachment.clone())
+    }
+
+    /// Takes an attachment out.
+    pub fn remove(&mut self, id: AttachmentId) -> Option<Attachment> {
+        self.take_out(id).map(|entry| entry.attachment)
+    }
+
+    fn take_out(&mut self, id: AttachmentId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        let attachment = &entry.attachment;
+        // An index may have moved on to a successor; only what still points here is ours to remove.
+        remove_if(&mut self.namespaces, &attachment.namespace, id);
+        if let Some(container) = &attachment.container_id {
+            remove_if(&mut self.containers, &(attachment.uid, container.clone()), id);
+        }
+        if let Some(name) = &attachment.name {
+            remove_if(&mut self.names, name, id);
+        }
+        Some(entry)
+    }
+}
+
+fn remove_if<K: std::hash::Hash + Eq>(index: &mut HashMap<K, AttachmentId>, key: &K, id: AttachmentId) {
+    if index.get(key) == Some(&id) {
+        index.remove(key);
+    }
+}

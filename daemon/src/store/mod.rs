@@ -1,0 +1,210 @@
+//! What survives the daemon: one file per attachment, written before the kernel is touched.
+//!
+//! A record is a whole JSON file that is replaced by renaming, so that a reader never sees half of one,
+//! and adding one costs the same however many there are. It is not synced to disk: records describe
+//! kernel objects, which a crash of the kernel takes along, and each says which boot it belongs to.
+//! What has to outlive a boot (the prefix, the key, the instance) is synced.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::Mode;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Attachment, AttachmentId};
+
+/// The version of the record's form that this program writes.
+const VERSION: u32 = 1;
+
+/// What went wrong with the state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A newer v6podd wrote it.
+    #[error(
+        "{path} was written by a newer v6podd (form {found}, this one knows {VERSION}): install that version again"
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its form.
+        found: u32,
+    },
+    /// What is remembered is not what we wrote.
+    #[error("{path} holds {found:?}, which is not {what}: remove the file to have a new one made")]
+    Garbled {
+        /// Which.
+        path: PathBuf,
+        /// What should be there.
+        what: &'static str,
+        /// What is there.
+        found: String,
+    },
+}
+
+impl Error {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct File<'a> {
+    version: u32,
+    boot: std::borrow::Cow<'a, str>,
+    attachment: std::borrow::Cow<'a, Attachment>,
+}
+
+/// The state directory.
+pub struct Store {
+    directory: PathBuf,
+    attachments: PathBuf,
+    boot: String,
+}
+
+impl Store {
+    /// Opens the directory, making it if it is missing. `boot` tells one boot from another
+    /// (`/proc/sys/kernel/random/boot_id`).
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(directory: &Path, boot: &str) -> Result<Self, Error> {
+        let attachments = directory.join("attachments");
+        fs::create_dir_all(&attachments).map_err(Error::file(&attachments))?;
+        // Who has which address is nobody's business but root's; `List` tells each their own.
+        rustix::fs::chmod(directory, Mode::from_raw_mode(0o700))
+            .map_err(|errno| Error::file(directory)(errno.into()))?;
+        Ok(Self { directory: directory.to_owned(), attachments, boot: boot.trim().to_owned() })
+    }
+
+    /// A file of the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn record_path(&self, id: AttachmentId) -> PathBuf {
+        self.attachments.join(format!("{id}.json"))
+    }
+
+    /// Writes an attachment's record, replacing an earlier one.
+    ///
+    /// # Errors
+    /// The disk is full, or the directory is gone.
+    pub fn write(&self, attachment: &Attachment) -> Result<(), Error> {
+        let path = self.record_path(attachment.id);
+        let file = File {
+            version: VERSION,
+            boot: self.boot.as_str().into(),
+            attachment: std::borrow::Cow::Borrowed(attachment),
+        };
+        let text = serde_json::to_vec(&file).map_err(io::Error::from).map_err(Error::file(&path))?;
+        let new = path.with_extension("new");
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(Error::file(&path))
+    }
+
+    /// Erases a record. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// The file is there and cannot be removed.
+    pub fn erase(&self, id: AttachmentId) -> Result<(), Error> {
+        let path = self.record_path(id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(&path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All records of this boot. Those of an earlier one, and what cannot be read, are removed: the
+    /// kernel objects they told of are gone, or are found by their marks.
+    ///
+    /// # Errors
+    /// A newer version wrote a record, or the directory cannot be read.
+    pub fn load(&self) -> Result<Vec<Attachment>, Error> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.attachments).map_err(Error::file(&self.attachments))? {
+            let path = entry.map_err(Error::file(&self.attachments))?.path();
+            if let Some(attachment) = self.read(&path)? {
+                found.push(attachment);
+            } else {
+                fs::remove_file(&path).map_err(Error::file(&path))?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Attachment>, Error> {
+        if path.extension().is_none_or(|extension| extension != "json") {
+            return Ok(None);
+        }
+        let text = fs::read(path).map_err(Error::file(path))?;
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        if let Ok(Version { version: found }) = serde_json::from_slice(&text)
+            && found > VERSION
+        {
+            return Err(Error::Newer { path: path.to_owned(), found });
+        }
+        match serde_json::from_slice::<File<'_>>(&text) {
+            Ok(file) if file.boot == self.boot => Ok(Some(file.attachment.into_owned())),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "removing a record that cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    /// A value that is remembered for good: read, or made and written.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or holds something else.
+    pub fn remember<T: std::str::FromStr + std::fmt::Display>(
+        &self,
+        name: &str,
+        what: &'static str,
+        make: impl FnOnce() -> T,
+    ) -> Result<T, Error> {
+        let path = self.path(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|_| Error::Garbled {
+                path,
+                what,
+                found: text.trim().chars().take(80).collect(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let value = make();
+                replace(&path, format!("{value}\n").as_bytes()).map_err(Error::file(&path))?;
+                Ok(value)
+            }
+            Err(error) => Err(Error::file(&path)(error)),
+        }
+    }
+}
+
+/// Replaces a file as a whole and for good: written beside it, synced, renamed.
+///
+/// # Errors
+/// What the file system says.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! All `unsafe` of the daemon: four small wrappers around system calls that no safe crate offers.
+//!
+//! Everything here takes and gives owned or borrowed descriptors and plain values; no pointer leaves.
+#![allow(unsafe_code)]
+
+pub mod nsfs;
+pub mod packet;
+pub mod peer;
+pub mod pipe;

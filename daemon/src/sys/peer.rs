@@ -1,0 +1,36 @@
+//! The groups of a unix socket's peer: SO_PEERGROUPS (Linux 4.13), which no safe crate offers.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd as _},
+};
+
+/// `SO_PEERGROUPS` of asm-generic/socket.h.
+const SO_PEERGROUPS: i32 = 59;
+/// Groups that are looked at; NGROUPS_MAX is 65536, but nobody's membership is decided that far down.
+const MOST: usize = 4096;
+
+/// The supplementary groups that the peer had when it connected.
+///
+/// # Errors
+/// `ENOPROTOOPT` on kernels before 4.13; `ERANGE` for a peer with more than 4096 groups.
+pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
+    let mut list = vec![0u32; MOST];
+    let mut octets = u32::try_from(size_of_val(list.as_slice())).map_err(io::Error::other)?;
+    // SAFETY: the buffer is `octets` long and writable, the kernel writes at most that many and says
+    // in `octets` how many it wrote (net/core/sock.c, sk_getsockopt); both outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERGROUPS,
+            list.as_mut_ptr().cast(),
+            &raw mut octets,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    list.truncate(octets as usize / size_of::<u32>());
+    Ok(list)
+}
