@@ -18,18 +18,18 @@ impl Peer {
     /// # Errors
     /// The kernel knows no credentials.
     pub fn of(socket: impl AsFd, admin_group: Option<u32>) -> std::io::Result<Self> {
-        let credentials = rustix::net::sockopt::socket_peercred(&socket)?;
-        let uid = credentials.uid.as_raw();
+        let credentials = sys::peer::credentials(&socket)?;
+        let uid = credentials.uid;
         if uid == u32::MAX {
             return Err(std::io::Error::other("the peer has no credentials"));
         }
         let in_group = |group: u32| {
             // Kernels before 4.13 tell the primary group only.
-            credentials.gid.as_raw() == group
+            credentials.gid == group
                 || sys::peer::groups(&socket).is_ok_and(|groups| groups.contains(&group))
         };
         let admin = uid == 0 || admin_group.is_some_and(in_group);
-        Ok(Self { uid, pid: credentials.pid.as_raw_nonzero().get(), admin })
+        Ok(Self { uid, pid: credentials.pid, admin })
     }
 
     /// The user, as the daemon's user namespace numbers it.

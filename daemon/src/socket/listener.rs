@@ -16,7 +16,7 @@ use tokio_stream::Stream as AsyncStream;
 use super::{Caller, Stream};
 use crate::{
     auth::{self, Peer},
-    config,
+    config, sys,
 };
 
 /// The most connections of one user, administrators aside.
@@ -71,8 +71,8 @@ pub fn bind(socket: &config::Socket) -> Result<UnixListener, Error> {
 /// stranger's file) does not count.
 fn is_served(path: &Path) -> bool {
     let Ok(stream) = unix::UnixStream::connect(path) else { return false };
-    let Ok(server) = rustix::net::sockopt::socket_peercred(&stream) else { return false };
-    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid.as_raw_nonzero())).unwrap_or_default();
+    let Ok(server) = sys::peer::credentials(&stream) else { return false };
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid)).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
     !state.is_empty() && !state.starts_with(['Z', 'X'])
 }

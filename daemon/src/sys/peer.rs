@@ -1,4 +1,6 @@
-//! The groups of a unix socket's peer: SO_PEERGROUPS (Linux 4.13), which no safe crate offers.
+//! The other end of a unix socket: SO_PEERCRED, and SO_PEERGROUPS (Linux 4.13), which no safe crate
+//! offers. (rustix has the former, but fails for a peer in a PID namespace that we cannot see, whose pid
+//! the kernel gives as 0.)
 
 use std::{
     io,
@@ -9,6 +11,28 @@ use std::{
 const SO_PEERGROUPS: i32 = 59;
 /// Groups that are looked at; NGROUPS_MAX is 65536, but nobody's membership is decided that far down.
 const MOST: usize = 4096;
+
+/// The process, user and group that the peer had when it connected or, for a listening socket's, when it
+/// began to listen. The pid is 0 if the process is in a PID namespace that we cannot see.
+///
+/// # Errors
+/// `ENOTCONN`, and whatever else getsockopt(2) says.
+pub fn credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
+    let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut octets = libc::socklen_t::try_from(size_of_val(&found)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `octets` into `found`, of which every bit pattern is valid, and
+    // both outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut octets,
+        )
+    };
+    if result == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
+}
 
 /// The supplementary groups that the peer had when it connected.
 ///
