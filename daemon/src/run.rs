@@ -14,6 +14,9 @@ use clap::Parser;
 use ipnet::Ipv6Net;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
+use tracing_subscriber::{
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 use v6pod_proto::v1::{
     attachments_server::AttachmentsServer, daemon_server::DaemonServer, networks_server::NetworksServer,
 };
@@ -36,6 +39,8 @@ const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 /// How long running work may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The DNS port: RFC 1035, section 4.2.
+const DNS: u16 = 53;
 /// A request's size in octets: far above what the contract's fields need.
 const MESSAGE: usize = 64 << 10;
 
@@ -51,7 +56,7 @@ struct Arguments {
     check_config: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as "v6podd::network=debug"
     #[arg(long, value_name = "FILTER", env = "V6PODD_LOG", default_value = "info")]
-    log: String,
+    log: Targets,
 }
 
 /// Why the daemon ended, or never began.
@@ -101,7 +106,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
-    start_logs(&arguments.log);
+    start_logs(arguments.log.clone());
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("v6podd")
@@ -112,13 +117,12 @@ fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
 }
 
 /// Logs go to standard error, which systemd keeps with its own times.
-fn start_logs(filter: &str) {
+fn start_logs(targets: Targets) {
     use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
     let terminal = io::stderr().is_terminal();
-    let format =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(terminal);
-    if terminal { format.init() } else { format.without_time().init() }
+    let format = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(terminal);
+    let format = if terminal { format.boxed() } else { format.without_time().boxed() };
+    tracing_subscriber::registry().with(format.with_filter(targets)).init();
 }
 
 async fn serve(mut config: Config) -> Result<(), Error> {
@@ -187,7 +191,11 @@ fn prepare(
         networks.insert(network.name.clone(), Net::new(network.clone(), driver, pool));
     }
     let place = registry::Place {
-        listen: config::dns_addresses(&config.networks),
+        listen: config
+            .networks
+            .iter()
+            .filter_map(|network| Some((network.resolver()?, DNS).into()))
+            .collect(),
         prefixes: config.networks.iter().map(|network| network.prefix).collect(),
         instance,
     };

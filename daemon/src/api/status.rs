@@ -22,7 +22,7 @@ fn code(error: &Error) -> Code {
         Error::Policy(_) | Error::BadId(_) => Code::InvalidArgument,
         Error::NoNetwork(_) | Error::NoAttachment(_) => Code::NotFound,
         Error::NameTaken(_) => Code::AlreadyExists,
-        Error::AttachedByAnother => Code::FailedPrecondition,
+        Error::AttachedByAnother | Error::NamespaceEnded => Code::FailedPrecondition,
         Error::Address(error) => match error {
             ipam::Error::Full { .. } | ipam::Error::Exhausted(_) => Code::ResourceExhausted,
             ipam::Error::Taken(_) => Code::AlreadyExists,

@@ -25,8 +25,7 @@ impl Peer {
         }
         let in_group = |group: u32| {
             // Kernels before 4.13 tell the primary group only.
-            credentials.gid == group
-                || sys::peer::groups(&socket).is_ok_and(|groups| groups.contains(&group))
+            credentials.gid == group || sys::peer::groups(&socket).is_ok_and(|groups| groups.contains(&group))
         };
         let admin = uid == 0 || admin_group.is_some_and(in_group);
         Ok(Self { uid, pid: credentials.pid, admin })

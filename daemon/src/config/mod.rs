@@ -8,7 +8,7 @@ mod file;
 
 use std::{
     fs, io,
-    net::{Ipv6Addr, SocketAddr},
+    net::Ipv6Addr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -327,9 +327,11 @@ fn gid(group: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("there is no group {group:?}: create it with groupadd, or write its number"))
 }
 
-/// The addresses a resolver of the networks may listen on.
-pub fn dns_addresses(networks: &[Network]) -> Vec<SocketAddr> {
-    networks.iter().filter_map(|network| Some(SocketAddr::from((network.gateway?, 53)))).collect()
+impl Network {
+    /// Where the built-in DNS answers this network: on the gateway, if that is ours.
+    pub fn resolver(&self) -> Option<Ipv6Addr> {
+        self.gateway.filter(|_| !self.join)
+    }
 }
 
 #[cfg(test)]

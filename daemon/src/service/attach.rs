@@ -182,11 +182,12 @@ impl Service {
         let id = attachment.id;
         match self.touch_kernel(grant, net, attachment, lease.as_ref()) {
             Ok(attachment) => {
-                self.settle(&attachment, lease, Change::Added);
+                self.settle(&mut self.table(), &attachment, lease, Change::Added);
                 tracing::info!(%id, uid = attachment.uid, network = %attachment.network, name = ?attachment.name,
                     container = ?attachment.container_id, address = %attachment.address, "attached");
-                Fault.after("attach.published")?;
-                Ok(attachment)
+                // Nothing can fail any more; a test may still kill here.
+                let _ = Fault.after("attach.published");
+                self.unless_gone(attachment)
             }
             Err(error) => {
                 tracing::info!(%id, uid = attachment.uid, %error, "not attached");
@@ -223,10 +224,24 @@ impl Service {
         Ok(committed)
     }
 
+    /// The link may have gone, with its namespace, while nobody could detach it yet.
+    fn unless_gone(&self, attachment: Attachment) -> Result<Attachment, Error> {
+        if self.table().is_gone(attachment.id) {
+            self.detach_unasked(attachment.id)?;
+            return Err(Error::NamespaceEnded);
+        }
+        Ok(attachment)
+    }
+
     /// The attachment is in use from here on: seen, published, its lease watched. All under one lock, so
     /// that nobody's detach comes in between and is undone by it; none of it waits for anything.
-    pub(super) fn settle(&self, attachment: &Attachment, lease: Option<Arc<Lease>>, change: Change) {
-        let mut table = self.table();
+    pub(super) fn settle(
+        &self,
+        table: &mut Table,
+        attachment: &Attachment,
+        lease: Option<Arc<Lease>>,
+        change: Change,
+    ) {
         table.put(attachment.clone());
         if let Some(lease) = lease {
             table.set_lease(attachment.id, Arc::clone(&lease));
@@ -236,7 +251,6 @@ impl Service {
         if let Some(record) = attachment.record() {
             self.parts.registries.publish(&record);
         }
-        drop(table);
         self.settled.notify_all();
     }
 
@@ -267,12 +281,16 @@ impl Service {
         lease: Option<&Arc<Lease>>,
     ) -> Result<Option<Attachment>, Error> {
         let wish = grant.wish();
-        let table = self.table();
+        let mut table = self.table();
         let Some(before) = table.get(id).filter(|a| a.state == State::Active).cloned() else {
             return Ok(None);
         };
         let mut attachment = before.clone();
-        attachment.container_id = attachment.container_id.or_else(|| wish.container_id.clone());
+        if let (None, Some(container)) = (&attachment.container_id, &wish.container_id)
+            && table.by_container(attachment.uid, container).is_none()
+        {
+            attachment.container_id = Some(container.clone());
+        }
         if let (None, Some(name)) = (&attachment.name, &wish.name) {
             if table.by_name(name).is_some() {
                 return Err(Error::NameTaken(name.clone()));
@@ -280,10 +298,10 @@ impl Service {
             attachment.name = Some(name.clone());
         }
         attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
-        drop(table);
         if attachment != before {
+            // Recorded under the lock, for once: a detach must not come in between, and this is rare.
             self.parts.store.write(&attachment)?;
-            self.settle(&attachment, lease.cloned(), Change::Changed);
+            self.settle(&mut table, &attachment, lease.cloned(), Change::Changed);
         }
         Ok(Some(attachment))
     }

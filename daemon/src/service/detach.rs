@@ -40,26 +40,32 @@ impl Service {
         Some(attachment)
     }
 
-    pub(super) fn carry_out_detach(&self, attachment: &Attachment) -> Result<(), Error> {
+    fn carry_out_detach(&self, attachment: &Attachment) -> Result<(), Error> {
         let id = attachment.id;
-        Fault.after("detach.withdrawn")?;
-        let recorded = self.parts.store.write(attachment).map_err(Error::from);
-        Fault.after("detach.recorded")?;
-        let kernel =
-            self.net(&attachment.network).and_then(|net| Ok(net.driver.detach(attachment, Fault)?));
-        if let Err(error) = recorded.and(kernel) {
+        if let Err(error) = self.undo_everything(attachment) {
             // The record stays, so that the next start tries again; so does the address, which may
             // still be in use. The name is free.
             tracing::error!(%id, %error, "not detached");
             self.give_up(attachment);
             return Err(error);
         }
-        let erased = self.parts.store.erase(id);
-        Fault.after("detach.erased")?;
         self.let_go(attachment);
         self.tell(Change::Removed, attachment);
         tracing::info!(%id, uid = attachment.uid, name = ?attachment.name, address = %attachment.address, "detached");
-        Ok(erased?)
+        Ok(())
+    }
+
+    fn undo_everything(&self, attachment: &Attachment) -> Result<(), Error> {
+        Fault.after("detach.withdrawn")?;
+        if let Err(error) = self.parts.store.write(attachment) {
+            // A full disk does not keep a link alive, and erasing the record needs no room.
+            tracing::warn!(id = %attachment.id, %error, "recording a detach");
+        }
+        Fault.after("detach.recorded")?;
+        self.net(&attachment.network)?.driver.detach(attachment, Fault)?;
+        self.parts.store.erase(attachment.id)?;
+        Fault.after("detach.erased")?;
+        Ok(())
     }
 
     /// A detach failed. It is in use again as far as the table goes: the owner may try again.

@@ -7,7 +7,7 @@ use tokio::{io::Interest, sync::mpsc, task::AbortHandle};
 use super::{Service, jobs::Jobs};
 use crate::{
     auth::Lease,
-    model::AttachmentId,
+    model::{AttachmentId, State},
     network::{self, monitor::Seen},
     sys::pipe::register_end,
 };
@@ -96,19 +96,15 @@ pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::Unbounded
     while let Some(event) = seen.recv().await {
         let service = Arc::clone(&service);
         match event {
-            // Most are our own doing and not in the table, or not active, any more.
+            // Most are our own doing and not in the table, or not active, any more. What is just being
+            // attached is noted, and detached by who attaches it.
             Seen::Gone(id) => {
-                if service.is_active(id) {
+                let state = service.table().note_gone(id);
+                if state == Some(State::Active) {
                     jobs.detach(move || service.detach_or_log(id));
                 }
             }
             Seen::Lost => jobs.detach(move || service.look_for_gone()),
         }
-    }
-}
-
-impl Service {
-    fn is_active(&self, id: AttachmentId) -> bool {
-        self.table().get(id).is_some_and(|attachment| attachment.state == crate::model::State::Active)
     }
 }

@@ -65,6 +65,9 @@ pub enum Error {
     /// The namespace has an attachment of somebody else's making.
     #[error("this namespace is attached already, by another user")]
     AttachedByAnother,
+    /// The namespace ended meanwhile.
+    #[error("the network namespace ended while it was being attached")]
+    NamespaceEnded,
     /// No address.
     #[error(transparent)]
     Address(#[from] ipam::Error),
@@ -199,7 +202,7 @@ impl Service {
 
     /// The resolver that an attachment's container may ask.
     pub fn resolver(&self, attachment: &Attachment) -> Option<std::net::Ipv6Addr> {
-        self.net(&attachment.network).ok()?.config.gateway.filter(|_| self.parts.resolver)
+        self.net(&attachment.network).ok()?.config.resolver().filter(|_| self.parts.resolver)
     }
 
     /// When the daemon started.

@@ -79,7 +79,7 @@ impl Service {
             Err(error) => tracing::error!(id = %attachment.id, %error, "restoring an attachment"),
         }
         net.pool().take(attachment.mac, attachment.uid);
-        self.settle(attachment, lease, Change::Added);
+        self.settle(&mut self.table(), attachment, lease, Change::Added);
         true
     }
 

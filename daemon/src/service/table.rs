@@ -11,6 +11,8 @@ use crate::{
 struct Entry {
     attachment: Attachment,
     lease: Option<Arc<Lease>>,
+    /// Its link was seen to go.
+    gone: bool,
 }
 
 /// All attachments.
@@ -61,7 +63,7 @@ impl Table {
     /// Puts an attachment in, or a changed one in place of what it was.
     pub fn put(&mut self, attachment: Attachment) {
         let id = attachment.id;
-        let lease = self.take_out(id).and_then(|entry| entry.lease);
+        let (lease, gone) = self.take_out(id).map_or((None, false), |entry| (entry.lease, entry.gone));
         self.namespaces.insert(attachment.namespace, id);
         if let Some(container) = &attachment.container_id {
             self.containers.insert((attachment.uid, container.clone()), id);
@@ -69,7 +71,7 @@ impl Table {
         if let Some(name) = &attachment.name {
             self.names.insert(name.clone(), id);
         }
-        self.entries.insert(id, Entry { attachment, lease });
+        self.entries.insert(id, Entry { attachment, lease, gone });
     }
 
     /// Gives an attachment another lease.
@@ -78,6 +80,18 @@ impl Table {
             entry.attachment.lease = Some(lease.id());
             entry.lease = Some(lease);
         }
+    }
+
+    /// Notes that an attachment's link has gone, and tells where the attachment stands.
+    pub fn note_gone(&mut self, id: AttachmentId) -> Option<State> {
+        let entry = self.entries.get_mut(&id)?;
+        entry.gone = true;
+        Some(entry.attachment.state)
+    }
+
+    /// Whether its link has gone.
+    pub fn is_gone(&self, id: AttachmentId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.gone)
     }
 
     /// Sets where an attachment stands, and gives it as it is then.

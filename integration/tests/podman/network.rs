@@ -1,0 +1,104 @@
+//! What a container has: an address within the prefix, a route, and everybody to talk to, who see it under
+//! that very address.
+
+use std::thread;
+
+use v6pod_integration::{Net, User};
+
+use crate::site::{Site, address, serve};
+
+fn pair() -> (Net, Site, Site) {
+    let net = Net::new();
+    let (one, other) = thread::scope(|scope| {
+        let one = scope.spawn(|| Site::new(&net, "one", &["alice", "bob"]));
+        let other = scope.spawn(|| Site::new(&net, "other", &["carol"]));
+        (one.join().expect("one"), other.join().expect("other"))
+    });
+    (net, one, other)
+}
+
+/// Fetches the page of `server` from inside a container and tells whom the server saw.
+#[track_caller]
+fn fetch(user: &User, container: &str, server: (&User, &str, &str)) -> String {
+    let (owner, name, address) = server;
+    user.podman(["exec", container, "ping", "-6", "-c", "1", "-W", "2", address]);
+    let page = user.podman(["exec", container, "wget", "-T", "2", "-q", "-O-", &format!("http://[{address}]/")]);
+    assert!(!page.stdout.is_empty(), "{page}");
+    let log = owner.podman(["logs", name]);
+    let last = log.stderr.lines().chain(log.stdout.lines()).rfind(|line| line.contains("url:"));
+    let last = last.unwrap_or_else(|| panic!("the server saw nobody: {log}")).to_owned();
+    // `[2001:db8::1]:40132: url:/` is how busybox httpd writes it.
+    last.split("]:").next().unwrap_or_default().trim_start_matches('[').to_owned()
+}
+
+#[test]
+fn the_address_is_the_prefix_and_the_mac_and_the_route_is_ours() {
+    let net = Net::new();
+    let site = Site::new(&net, "one", &["alice"]);
+    let alice = site.host.user("alice");
+    let address = serve(&alice, "web", &[]);
+    let within: std::net::Ipv6Addr = address.parse().expect("an address");
+    let prefix: std::net::Ipv6Addr = site.link.prefix.trim_end_matches("/80").parse().expect("a prefix");
+    assert_eq!(within.octets()[..10], prefix.octets()[..10], "{address}");
+
+    let link = inside_mac(&alice);
+    let mac: Vec<u8> = link.split(':').map(|octet| u8::from_str_radix(octet, 16).expect("an octet")).collect();
+    assert_eq!(within.octets()[10..], mac[..], "{address} {link}");
+
+    let route = alice.container_net("web", ["ip", "-6", "route", "get", "2001:db8:ffff::1"]).run();
+    let expected = format!("via {} dev v6pod0", site.link.gateway);
+    assert!(route.stdout.contains(&expected) && route.stdout.contains(&format!("src {address}")), "{route}");
+    let ipv4 = alice.container_net("web", ["ip", "-4", "route", "get", "192.0.2.1"]).run();
+    assert!(ipv4.stdout.contains("via 10.0.2.2 dev tap0"), "{ipv4}");
+}
+
+fn inside_mac(user: &User) -> String {
+    let shown = user.container_net("web", ["ip", "-o", "link", "show", "v6pod0"]).run();
+    shown.stdout.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).expect("a MAC").to_owned()
+}
+
+#[test]
+fn everybody_sees_a_container_under_its_own_address() {
+    let (_net, one, other) = pair();
+    let (alice, bob, carol) = (one.host.user("alice"), one.host.user("bob"), other.host.user("carol"));
+    let web = serve(&alice, "web", &[]);
+    let shop = serve(&bob, "shop", &[]);
+    let far = serve(&carol, "far", &[]);
+
+    // Another user's container on the same host, and one across a router, both ways.
+    assert_eq!(fetch(&bob, "shop", (&alice, "web", &web)), shop);
+    assert_eq!(fetch(&alice, "web", (&bob, "shop", &shop)), web);
+    assert_eq!(fetch(&carol, "far", (&alice, "web", &web)), far);
+    assert_eq!(fetch(&alice, "web", (&carol, "far", &far)), web);
+
+    // The host, both ways: it reaches containers, and containers reach what it serves.
+    one.host.run(["ping", "-6", "-c1", "-W2", &web]);
+    one.host.run(["curl", "-sf", "-m2", &format!("http://[{web}]/")]);
+    alice.podman(["exec", "web", "ping", "-6", "-c", "1", "-W", "2", &one.link.gateway]);
+    other.host.run(["curl", "-sf", "-m2", &format!("http://[{web}]/")]);
+
+    // slirp4netns goes on giving IPv4: the host, as everywhere, is 10.0.2.2 there.
+    let server = one.host.spawn(["busybox", "httpd", "-f", "-p", "0.0.0.0:8080", "-h", "/"]);
+    let ipv4 = format!("http://{}:8080/etc/hostname", one.link.address_v4);
+    alice.podman(["exec", "web", "wget", "-T", "3", "-q", "-O-", &ipv4]);
+    drop(server);
+}
+
+#[test]
+fn a_host_that_lives_on_router_advertisements_keeps_its_default_route() {
+    let net = Net::new();
+    let site = Site::new(&net, "one", &["alice"]);
+    let read = |key: &str| site.host.run(["cat", &format!("/proc/sys/net/ipv6/conf/{key}")]).text().to_owned();
+    assert_eq!(read("all/forwarding"), "1");
+    assert_eq!(read("eth0/accept_ra"), "2", "else forwarding makes Linux drop what routers told it");
+    assert_eq!(read("v6pod0/accept_ra"), "0", "a container is no router of the host's");
+
+    let before = site.host.run(["cat", "/sys/class/net/v6pod0/address"]).text().to_owned();
+    let alice = site.host.user("alice");
+    serve(&alice, "web", &[]);
+    let port = site.attachments()[0]["host_interface"].as_str().expect("a port").to_owned();
+    assert_eq!(read(&format!("{port}/accept_ra")), "0");
+    let after = site.host.run(["cat", "/sys/class/net/v6pod0/address"]).text().to_owned();
+    assert_eq!(before, after, "the bridge's MAC stays as ports come");
+    assert_eq!(address(&alice, "web"), site.attachments()[0]["address"].as_str().expect("an address"));
+}
