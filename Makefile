@@ -16,7 +16,7 @@ build_shim := $(CARGO) build --package v6pod-client --bin v6pod-shim --profile s
 # A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
 build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
 
-.PHONY: build test lint format clippy doc deny machete demo bench clean prepare
+.PHONY: build test lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
@@ -44,7 +44,12 @@ doc:
 
 deny:
 	integration/prepare lint
-	PATH="$(CACHE)/lint/bin:$$PATH" $(CARGO) deny --workspace check
+	PATH="$(CACHE)/lint/bin:$$PATH" $(CARGO) deny --workspace check bans licenses sources
+
+# Asks the RustSec database, which is fetched from its repository.
+advisories:
+	integration/prepare lint
+	PATH="$(CACHE)/lint/bin:$$PATH" $(CARGO) deny --workspace check advisories
 
 machete:
 	integration/prepare lint

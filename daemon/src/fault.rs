@@ -2,7 +2,7 @@
 //! which no package enables; otherwise a step costs nothing.
 //!
 //! `V6POD_FAULT=attach.link` kills the daemon with SIGKILL right after that step;
-//! `V6POD_FAULT=fail:attach.link` makes the step fail as if the kernel had refused it.
+//! `V6POD_FAULT=fail:attach.link` makes the step fail, the first time, as if the kernel had refused it.
 
 use std::io;
 
@@ -46,7 +46,10 @@ impl Fault {
     pub fn after(self, step: &'static str) -> io::Result<()> {
         debug_assert!(STEPS.contains(&step), "{step} is not in the list");
         let Ok(wanted) = std::env::var("V6POD_FAULT") else { return Ok(()) };
-        if wanted.strip_prefix("fail:") == Some(step) {
+        static FAILED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        if wanted.strip_prefix("fail:") == Some(step)
+            && !FAILED.swap(true, std::sync::atomic::Ordering::Relaxed)
+        {
             return Err(io::Error::other("a test asked for this failure"));
         }
         if wanted == step {

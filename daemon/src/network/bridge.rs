@@ -232,6 +232,7 @@ impl Network for Bridge {
         if self.own {
             self.set_up(&mut socket, link.index)?;
         }
+        host::warn_of_bridge_filter();
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         host::forward(&mut changes)
     }

@@ -95,6 +95,18 @@ pub fn forward(changes: &mut Changes) -> Result<(), Error> {
     Ok(())
 }
 
+/// Says so if frames that a bridge forwards are also sent through ip6tables: then a DROP policy of
+/// somebody else's, Docker's for one, keeps containers of this host from each other.
+pub fn warn_of_bridge_filter() {
+    const FILE: &str = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+    if fs::read_to_string(FILE).is_ok_and(|value| value.trim() == "1") {
+        tracing::warn!(
+            sysctl = FILE,
+            "ip6tables' FORWARD chain decides what containers of this host may send each other"
+        );
+    }
+}
+
 /// The interfaces that listen to routers: `accept_ra` is 1 and they do not forward.
 fn listeners() -> Result<Vec<String>, Error> {
     let fail = |source| Error::Sysctl { path: CONF.to_owned(), source };

@@ -73,7 +73,9 @@ fn a_pod_has_one_address_for_all_its_containers() {
     let site = site(&["alice"]);
     let alice = site.host.user("alice");
     alice.podman(["pod", "create", "--name", "shop"]);
-    alice.podman(["run", "-d", "--pod", "shop", "--name", "front", "busybox", "httpd", "-f", "-h", "/var/www"]);
+    alice.podman([
+        "run", "-d", "--pod", "shop", "--name", "front", "busybox", "httpd", "-f", "-h", "/var/www",
+    ]);
     alice.podman(["run", "-d", "--pod", "shop", "--name", "back", "busybox", "sleep", "1000"]);
     assert_eq!(address(&alice, "front"), address(&alice, "back"));
     assert_eq!(site.attachments().len(), 1, "the pod's, and none for each container");
@@ -149,7 +151,10 @@ fn without_the_daemon_containers_start_all_the_same() {
     let shown = alice.container_net("web", ["ip", "-o", "link"]).run();
     assert!(shown.stdout.contains("tap0") && !shown.stdout.contains("v6pod0"), "{shown}");
     let command = site.host.run(["cat", &format!("/proc/{}/cmdline", slirp_of(&alice))]);
-    assert!(command.stdout.contains("--enable-ipv6"), "what slirp4netns gives alone is not taken away: {command}");
+    assert!(
+        command.stdout.contains("--enable-ipv6"),
+        "what slirp4netns gives alone is not taken away: {command}"
+    );
 }
 
 #[test]

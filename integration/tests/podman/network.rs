@@ -1,9 +1,9 @@
 //! What a container has: an address within the prefix, a route, and everybody to talk to, who see it under
 //! that very address.
 
-use std::thread;
+use std::{thread, time::Duration};
 
-use v6pod_integration::{Net, User};
+use v6pod_integration::{Host, Net, User, eventually};
 
 use crate::site::{Site, address, serve};
 
@@ -22,12 +22,13 @@ fn pair() -> (Net, Site, Site) {
 fn fetch(user: &User, container: &str, server: (&User, &str, &str)) -> String {
     let (owner, name, address) = server;
     user.podman(["exec", container, "ping", "-6", "-c", "1", "-W", "2", address]);
-    let page = user.podman(["exec", container, "wget", "-T", "2", "-q", "-O-", &format!("http://[{address}]/")]);
+    let url = format!("http://[{address}]/");
+    let page = user.podman(["exec", container, "/usr/bin/curl", "-sfm2", &url]);
     assert!(!page.stdout.is_empty(), "{page}");
     let log = owner.podman(["logs", name]);
-    let last = log.stderr.lines().chain(log.stdout.lines()).rfind(|line| line.contains("url:"));
+    let last = log.stderr.lines().chain(log.stdout.lines()).rfind(|line| line.contains("response:"));
     let last = last.unwrap_or_else(|| panic!("the server saw nobody: {log}")).to_owned();
-    // `[2001:db8::1]:40132: url:/` is how busybox httpd writes it.
+    // `[2001:db8::1]:40132: response:200` is how busybox httpd writes it.
     last.split("]:").next().unwrap_or_default().trim_start_matches('[').to_owned()
 }
 
@@ -42,7 +43,8 @@ fn the_address_is_the_prefix_and_the_mac_and_the_route_is_ours() {
     assert_eq!(within.octets()[..10], prefix.octets()[..10], "{address}");
 
     let link = inside_mac(&alice);
-    let mac: Vec<u8> = link.split(':').map(|octet| u8::from_str_radix(octet, 16).expect("an octet")).collect();
+    let mac: Vec<u8> =
+        link.split(':').map(|octet| u8::from_str_radix(octet, 16).expect("an octet")).collect();
     assert_eq!(within.octets()[10..], mac[..], "{address} {link}");
 
     let route = alice.container_net("web", ["ip", "-6", "route", "get", "2001:db8:ffff::1"]).run();
@@ -80,15 +82,16 @@ fn everybody_sees_a_container_under_its_own_address() {
     // slirp4netns goes on giving IPv4: the host, as everywhere, is 10.0.2.2 there.
     let server = one.host.spawn(["busybox", "httpd", "-f", "-p", "0.0.0.0:8080", "-h", "/"]);
     let ipv4 = format!("http://{}:8080/etc/hostname", one.link.address_v4);
-    alice.podman(["exec", "web", "wget", "-T", "3", "-q", "-O-", &ipv4]);
+    alice.podman(["exec", "web", "/usr/bin/curl", "-sfm3", &ipv4]);
     drop(server);
 }
 
 #[test]
-fn a_host_that_lives_on_router_advertisements_keeps_its_default_route() {
+fn what_is_set_on_the_host_is_what_was_announced() {
     let net = Net::new();
     let site = Site::new(&net, "one", &["alice"]);
-    let read = |key: &str| site.host.run(["cat", &format!("/proc/sys/net/ipv6/conf/{key}")]).text().to_owned();
+    let read =
+        |key: &str| site.host.run(["cat", &format!("/proc/sys/net/ipv6/conf/{key}")]).text().to_owned();
     assert_eq!(read("all/forwarding"), "1");
     assert_eq!(read("eth0/accept_ra"), "2", "else forwarding makes Linux drop what routers told it");
     assert_eq!(read("v6pod0/accept_ra"), "0", "a container is no router of the host's");
@@ -101,4 +104,39 @@ fn a_host_that_lives_on_router_advertisements_keeps_its_default_route() {
     let after = site.host.run(["cat", "/sys/class/net/v6pod0/address"]).text().to_owned();
     assert_eq!(before, after, "the bridge's MAC stays as ports come");
     assert_eq!(address(&alice, "web"), site.attachments()[0]["address"].as_str().expect("an address"));
+}
+
+/// Sends router advertisements (RFC 4861, section 4.2) with a lifetime of 1800 s, five a second.
+const ROUTER: &str = r#"
+import socket, struct, sys, time
+index = socket.if_nametoindex(sys.argv[1])
+sender = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+while True:
+    sender.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, index))
+    time.sleep(0.2)
+"#;
+
+#[test]
+fn a_default_route_from_a_router_advertisement_survives() {
+    let net = Net::new();
+    let host = Host::new("one", &["alice"]);
+    let link = net.join(&host);
+    host.run(["ip", "-6", "route", "del", "default"]);
+    let _router = net.router().spawn(["python3", "-c", ROUTER, &link.router_interface]);
+    let learned = || host.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).text().to_owned();
+    eventually(Duration::from_secs(5), || if learned().is_empty() { Err("no route yet") } else { Ok(()) });
+
+    // The control: forwarding alone costs the host its route, at once.
+    host.sh("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
+    assert_eq!(learned(), "", "this kernel keeps the route anyway: the test shows nothing");
+    host.sh("echo 0 >/proc/sys/net/ipv6/conf/all/forwarding");
+    eventually(Duration::from_secs(5), || if learned().is_empty() { Err("no route again") } else { Ok(()) });
+
+    let _daemon = host.daemon(&format!("prefix = \"{}\"\n", link.prefix));
+    assert_ne!(learned(), "", "v6podd cost the host its default route");
+    // And routers are still listened to: the route that is taken away comes back.
+    host.run(["ip", "-6", "route", "del", "default", "proto", "ra"]);
+    eventually(Duration::from_secs(5), || if learned().is_empty() { Err("deaf to routers") } else { Ok(()) });
 }

@@ -70,11 +70,17 @@ impl Site {
     }
 }
 
+/// The host's programs in a container: busybox' own, linked statically, cannot ask a resolver.
+const PROGRAMS: [&str; 6] = ["-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"];
+
 /// Runs a web server in a container of this name, with more options, and gives its address.
 #[track_caller]
 pub fn serve(user: &User, name: &str, options: &[&str]) -> String {
-    // For busybox' ping, which wants a raw socket.
-    let start = ["run", "-d", "--cap-add=NET_RAW", "--name", name].into_iter().chain(options.iter().copied());
+    // podman gives containers no right to raw sockets, which ping needs.
+    let start = ["run", "-d", "--cap-add=NET_RAW", "--name", name]
+        .into_iter()
+        .chain(PROGRAMS)
+        .chain(options.iter().copied());
     let server = ["busybox", "httpd", "-f", "-v", "-p", "[::]:80", "-h", "/var/www"];
     user.podman(start.chain(server));
     address(user, name)
@@ -83,8 +89,9 @@ pub fn serve(user: &User, name: &str, options: &[&str]) -> String {
 /// The address that a running container has on `v6pod0`.
 #[track_caller]
 pub fn address(user: &User, container: &str) -> String {
-    let shown =
-        user.container_net(container, ["ip", "-6", "-o", "address", "show", "v6pod0", "scope", "global"]).run();
+    let shown = user
+        .container_net(container, ["ip", "-6", "-o", "address", "show", "v6pod0", "scope", "global"])
+        .run();
     found_address(&shown).unwrap_or_else(|| panic!("no address in {shown}"))
 }
 
