@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::{ffi::OsString, net::Ipv6Addr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it worked
+  1  it failed, or something is wrong (check, status)
+  2  the command line is wrong
+  3  there is no such attachment, network, process or file
+  4  v6podd is not running";
+
+const ATTACH_NOTES: &str = "\
+Without a COMMAND the attachment lives as long as the namespace.
+With one, v6pod runs COMMAND where it was called (not in the namespace) and the
+attachment ends with it, also if the namespace was attached before.
+
+Exit codes:
+  those of v6pod (see v6pod --help) while there is no COMMAND running;
+  then COMMAND's own, or 128 and the number of the signal that ended it;
+  126  COMMAND cannot be executed
+  127  COMMAND cannot be found";
+
+const JSON_NOTES: &str = "\
+With --json the output is one JSON document: the answer as v6pod.v1 defines it, in
+snake_case. watch prints one JSON object a line.";
+
+/// Routable IPv6 addresses and names for rootless containers
+#[derive(Debug, Parser)]
+#[command(name = "v6pod", version, arg_required_else_help = true)]
+#[command(after_help = format!("{JSON_NOTES}\n\n{EXIT_CODES}"))]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The daemon's socket [default: $V6POD_SOCKET, or /run/v6pod/v6pod.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List your attachments (as an administrator: everyone's)
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show everything about one attachment
+    Show(Which),
+    /// Print the attachments there are, then every change as it happens
+    ///
+    /// It ends with Ctrl-C, or, with exit code 1, when the daemon goes away.
+    Watch,
+    /// Show the daemon, its networks and its registries
+    ///
+    /// The exit code is 1 if a registry is unhealthy.
+    Status,
+    /// Attach a network namespace
+    #[command(after_help = ATTACH_NOTES)]
+    Attach(Attach),
+    /// End an attachment
+    Detach(Which),
+    /// Compare an attachment with the kernel and the registries
+    ///
+    /// The exit code is 1 if something is amiss.
+    Check(Which),
+}
+
+/// Names one attachment.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
+    #[arg(value_name = "ID|NAME|CONTAINER")]
+    pub which: String,
+}
+
+/// What to attach, and how.
+#[derive(Debug, clap::Args)]
+pub struct Attach {
+    /// The network to join [default: the daemon's default network]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// The name to publish
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The container's id
+    #[arg(long, value_name = "ID")]
+    pub container_id: Option<String>,
+    /// The name of the interface inside [default: v6pod0]
+    #[arg(long, value_name = "INTERFACE")]
+    pub interface: Option<String>,
+    /// A fixed address inside the network's prefix
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<Ipv6Addr>,
+    /// Do not install a default route
+    #[arg(long)]
+    pub no_default_route: bool,
+    /// The number of a process in the namespace, or a path of the namespace (./123 is a path)
+    #[arg(value_name = "PID|PATH")]
+    pub target: OsString,
+    /// Run this, and end the attachment when it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_terminal() {
+        let mut command = Args::command();
+        command.build();
+        let attach = command.find_subcommand_mut("attach").unwrap().render_long_help().to_string();
+        for line in command.render_long_help().to_string().lines().chain(attach.lines()) {
+            assert!(line.chars().count() <= 110, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_commands_own_options_are_left_alone() {
+        let line = ["v6pod", "attach", "--name", "a", "--json", "42", "--", "ls", "--json", "-l"];
+        let args = Args::try_parse_from(line).unwrap();
+        let Command::Attach(attach) = args.command else { panic!() };
+        assert_eq!((attach.target, attach.name.as_deref()), ("42".into(), Some("a")));
+        assert_eq!(attach.command, ["ls", "--json", "-l"]);
+    }
+
+    #[test]
+    fn addresses_are_checked_at_once() {
+        assert!(Args::try_parse_from(["v6pod", "attach", "--address", "10.0.0.1", "1"]).is_err());
+        assert!(Args::try_parse_from(["v6pod", "attach", "--address", "2001:db8::7", "1"]).is_ok());
+    }
+}

@@ -1,0 +1,170 @@
+//! `v6pod attach`.
+//!
+//! The namespace is opened here, with the user's own rights, and its descriptor passed to the daemon; so
+//! is the read end of the lease, if there is a command for whose time it is to last. The write end stays
+//! here, closed on exec: what the command leaves running in the background does not prolong the lease,
+//! and a command that closes what it inherits (sudo does) does not end it.
+
+use std::{
+    ffi::OsStr,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    pipe::{PipeFlags, pipe_with},
+};
+use v6pod_proto::v1::{ActivateRequest, ActivateResponse};
+
+use super::child;
+use crate::{
+    args::Attach,
+    daemon::Daemon,
+    error::Error,
+    json,
+    output::{Output, note},
+    text,
+};
+
+/// Attaches a namespace.
+pub async fn run(socket: &Path, attach: Attach, output: &mut Output) -> Result<u8, Error> {
+    let target = Target::parse(&attach.target);
+    let namespace = target.open()?;
+    let request = request(&attach);
+    let Some((program, arguments)) = attach.command.split_first() else {
+        let answer = activate(socket, vec![namespace], request, &target).await?;
+        if output.json {
+            output.document(&json::Activated::from(&answer))?;
+        } else {
+            output.text(&format!("{}\n", render(&answer, false, &target)?))?;
+        }
+        return Ok(0);
+    };
+    let lease = |errno: rustix::io::Errno| Error::local("cannot make a lease")(errno.into());
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(lease)?;
+    let answer = activate(socket, vec![namespace, read], request, &target).await?;
+    // Standard output is the command's.
+    if output.json {
+        output.document(&json::Activated::from(&answer))?;
+    } else {
+        note(&render(&answer, true, &target)?);
+    }
+    let code = child::run(program, arguments).await;
+    drop(write);
+    code
+}
+
+fn request(attach: &Attach) -> ActivateRequest {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    ActivateRequest {
+        network: text(&attach.network),
+        container_id: text(&attach.container_id),
+        name: text(&attach.name),
+        interface: text(&attach.interface),
+        address: attach.address.map(|address| address.to_string()).unwrap_or_default(),
+        no_default_route: attach.no_default_route,
+    }
+}
+
+/// Calls, and hangs up: nothing but the lease is to stay.
+async fn activate(
+    socket: &Path,
+    descriptors: Vec<OwnedFd>,
+    request: ActivateRequest,
+    target: &Target,
+) -> Result<ActivateResponse, Error> {
+    Daemon::connect(socket, descriptors).await?.activate(request, &target.to_string()).await
+}
+
+/// "process 42: attached as 2001:db8::2 (v6pod0, web.v6pod)".
+fn render(answer: &ActivateResponse, leased: bool, target: &Target) -> Result<String, Error> {
+    let incomplete = || Error::Incomplete(format!("attaching {target}"));
+    let attachment = answer.attachment.as_ref().ok_or_else(incomplete)?;
+    let how = match (answer.created, leased) {
+        (true, _) => "attached as",
+        (false, false) => "is attached already, as",
+        (false, true) => "was attached already, and is now until the command ends, as",
+    };
+    let details: Vec<&str> =
+        std::iter::once(&attachment.interface).chain(&attachment.published).map(String::as_str).collect();
+    let line = format!("{target}: {how} {} ({})", attachment.address, details.join(", "));
+    Ok(text::escape(&line))
+}
+
+/// What is to be attached.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Process(u32),
+    Path(PathBuf),
+}
+
+impl Target {
+    /// A number is a process.
+    fn parse(text: &OsStr) -> Self {
+        let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(pid) => Self::Process(pid),
+            None => Self::Path(PathBuf::from(text)),
+        }
+    }
+
+    /// Opens it. A path may be anything: nothing is waited for, no terminal is taken.
+    fn open(&self) -> Result<OwnedFd, Error> {
+        let path = match self {
+            Self::Process(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            Self::Path(path) => path.clone(),
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| match (self, errno) {
+            (Self::Process(pid), rustix::io::Errno::NOENT) => Error::NoProcess(*pid),
+            (Self::Path(_), rustix::io::Errno::NOENT) => Error::NoNamespace(path),
+            _ => Error::Open { path, source: errno.into() },
+        })
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Process(pid) => write!(f, "process {pid}"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::web, *};
+
+    #[test]
+    fn numbers_are_processes() {
+        let parse = |text: &str| Target::parse(OsStr::new(text));
+        assert_eq!(parse("42"), Target::Process(42));
+        for path in ["./42", "/run/netns/x", "-1", "99999999999", "4 2", ""] {
+            assert_eq!(parse(path), Target::Path(path.into()));
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_named() {
+        let error = Target::Process(4_000_000_000).open().unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("there is no process 4000000000", 3));
+        let error = Target::Path("/nonexistent".into()).open().unwrap_err();
+        assert!(error.to_string().starts_with("there is no /nonexistent: "), "{error}");
+    }
+
+    #[test]
+    fn how_it_is_attached_is_said() {
+        let mut answer = ActivateResponse { attachment: Some(web()), created: true, ..Default::default() };
+        let target = Target::Process(42);
+        let says = |answer: &_, leased| render(answer, leased, &target).unwrap();
+        let place = "2001:db8::242:ac11:2 (v6pod0, web.v6pod, web.service.consul)";
+        assert_eq!(says(&answer, false), format!("process 42: attached as {place}"));
+        answer.created = false;
+        assert_eq!(says(&answer, false), format!("process 42: is attached already, as {place}"));
+        assert!(says(&answer, true).contains(" until the command ends, as 2001:"));
+        answer.attachment = None;
+        assert!(matches!(render(&answer, false, &target), Err(Error::Incomplete(_))));
+    }
+}
