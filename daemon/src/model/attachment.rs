@@ -25,6 +25,17 @@ impl AttachmentId {
         format!("v6p{self}")
     }
 
+    /// The index that the host's end is given: 30 bits of the id, above those that the kernel counts up.
+    ///
+    /// It has to differ from the far end's index in its own namespace. Where they are equal, Linux does
+    /// not see that the ends are linked (`linkwatch_urgent_event` in net/core/link_watch.c compares
+    /// `dev_get_iflink` with the index) and takes up to a second to notice that the link is up.
+    pub fn host_index(self) -> u32 {
+        const ABOVE: u32 = 1 << 30;
+        let [.., a, b, c, d] = self.0.to_be_bytes();
+        u32::from_be_bytes([a, b, c, d]) & (ABOVE - 1) | ABOVE
+    }
+
     /// The mark that every link of ours carries as its alias.
     pub fn alias(self) -> String {
         format!("v6pod:{self}")

@@ -4,9 +4,9 @@
 //! where it was. The frame goes out on the bridge from the host's side: that needs no socket inside the
 //! namespace and does not depend on the far end being ready, and can be repeated after a restart.
 
-use std::{io, net::Ipv6Addr};
+use std::{io, net::Ipv6Addr, sync::OnceLock};
 
-use crate::{model::Mac, sys::packet};
+use crate::{model::Mac, sys::packet::Sender};
 
 const ETHERNET: usize = 14;
 const IPV6: usize = 40;
@@ -16,12 +16,25 @@ const FRAME: usize = ETHERNET + IPV6 + ADVERTISEMENT as usize;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ICMPV6: u8 = 58;
 
-/// Tells the link that `address` is at `mac`.
-///
-/// # Errors
-/// The link is down or gone, or CAP_NET_RAW is missing.
-pub fn announce(link: u32, address: Ipv6Addr, mac: Mac) -> io::Result<()> {
-    packet::send(link, &frame(address, mac))
+/// Makes announcements on the host's links, over one socket that is opened for the first of them.
+#[derive(Default)]
+pub struct Announcer(OnceLock<Sender>);
+
+impl Announcer {
+    /// Tells the link that `address` is at `mac`.
+    ///
+    /// # Errors
+    /// The link is down or gone, or CAP_NET_RAW is missing.
+    pub fn announce(&self, link: u32, address: Ipv6Addr, mac: Mac) -> io::Result<()> {
+        let sender = match self.0.get() {
+            Some(sender) => sender,
+            None => {
+                let opened = Sender::open()?;
+                self.0.get_or_init(|| opened)
+            }
+        };
+        sender.send(link, &frame(address, mac))
+    }
 }
 
 fn frame(address: Ipv6Addr, mac: Mac) -> [u8; FRAME] {

@@ -26,7 +26,8 @@ use netlink_packet_route::{
 use rustix::io::Errno;
 
 use super::{
-    Error, Network, announce,
+    Error, Network,
+    announce::Announcer,
     host::{self, Changes},
     inside,
     netlink::{Link, Socket},
@@ -51,6 +52,7 @@ pub struct Bridge {
     own: bool,
     mac: Mac,
     changes: Arc<Mutex<Changes>>,
+    announcer: Announcer,
 }
 
 impl Bridge {
@@ -65,6 +67,7 @@ impl Bridge {
             own: !network.join,
             mac,
             changes,
+            announcer: Announcer::default(),
         }
     }
 
@@ -130,32 +133,45 @@ impl Bridge {
         attachment: &Attachment,
         namespace: BorrowedFd<'_>,
         bridge: &Link,
-    ) -> Result<(), Error> {
+    ) -> Result<u32, Error> {
         let host = attachment.id.host_interface();
-        let veth = request::Veth {
+        let veth = |index| request::Veth {
             host: &host,
+            index,
             bridge: bridge.index,
             inside: attachment.interface.as_str(),
             mac: attachment.mac,
             mtu: attachment.mtu,
             namespace: &namespace,
         };
-        socket.one(veth.create()).map_err(|error| match Errno::from_io_error(&error) {
+        let index = attachment.id.host_index();
+        match socket.one(veth(index).create()) {
+            Ok(()) => return Ok(index),
+            // Perhaps it is the index that is taken. Then the kernel may choose one.
+            Err(error) if is(&error, Errno::EXIST) || is(&error, Errno::BUSY) => {}
+            Err(error) => return Err(self.not_created(attachment, error)),
+        }
+        socket.one(veth(0).create()).map_err(|error| self.not_created(attachment, error))?;
+        Ok(socket.link_by_name(&host).map_err(Error::step("finding the port", &host))?.index)
+    }
+
+    fn not_created(&self, attachment: &Attachment, error: io::Error) -> Error {
+        match Errno::from_io_error(&error) {
             // Our own name is unique, so it is the other one that is taken.
             Some(Errno::EXIST) => Error::InterfaceTaken(attachment.interface.to_string()),
             Some(Errno::XFULL) => Error::NoPort(self.name.clone()),
-            _ => Error::step("creating the veth pair", &host)(error),
-        })
+            _ => Error::step("creating the veth pair", &attachment.id.host_interface())(error),
+        }
     }
 
     /// Marks the host's end and makes it a port without ears.
-    fn make_port(&self, socket: &mut Socket, attachment: &Attachment) -> Result<u32, Error> {
+    fn make_port(&self, socket: &mut Socket, attachment: &Attachment) -> Result<(), Error> {
         let host = attachment.id.host_interface();
-        let fail = |step| Error::step(step, &host);
-        socket.one(request::port(&host, &attachment.id.alias())).map_err(fail("setting up the port"))?;
+        socket
+            .one(request::port(&host, &attachment.id.alias()))
+            .map_err(Error::step("setting up the port", &host))?;
         let path = format!("/proc/sys/net/ipv6/conf/{host}/accept_ra");
-        fs::write(&path, "0").map_err(|source| Error::Sysctl { path, source })?;
-        Ok(socket.link_by_name(&host).map_err(fail("finding the port"))?.index)
+        fs::write(&path, "0").map_err(|source| Error::Sysctl { path, source })
     }
 
     /// What the host has to know of the attachment: where its MAC is and which MAC its address has.
@@ -199,6 +215,13 @@ impl Bridge {
         .map_err(Error::step("configuring the interface inside", name))
     }
 
+    fn announce(&self, bridge: u32, attachment: &Attachment) {
+        // Nobody depends on it: on our own prefix a neighbour entry cannot be stale. So it fails nothing.
+        if let Err(error) = self.announcer.announce(bridge, attachment.address, attachment.mac) {
+            tracing::debug!(id = %attachment.id, %error, "announcing the address");
+        }
+    }
+
     fn attach_steps(
         &self,
         attachment: &Attachment,
@@ -208,9 +231,9 @@ impl Bridge {
         let fail = |step| Error::step(step, &attachment.id);
         let mut socket = Socket::open().map_err(fail("opening netlink"))?;
         let bridge = self.link(&mut socket)?;
-        self.create_link(&mut socket, attachment, namespace, &bridge)?;
+        let port = self.create_link(&mut socket, attachment, namespace, &bridge)?;
         fault.after("attach.link").map_err(fail("attach.link"))?;
-        let port = self.make_port(&mut socket, attachment)?;
+        self.make_port(&mut socket, attachment)?;
         fault.after("attach.port").map_err(fail("attach.port"))?;
         Self::host_entries(&mut socket, attachment, port, bridge.index)?;
         fault.after("attach.neighbour").map_err(fail("attach.neighbour"))?;
@@ -218,7 +241,7 @@ impl Bridge {
         fault.after("attach.inside").map_err(fail("attach.inside"))?;
         socket.one(request::up(port)).map_err(fail("bringing the port up"))?;
         fault.after("attach.up").map_err(fail("attach.up"))?;
-        announce_or_log(bridge.index, attachment);
+        self.announce(bridge.index, attachment);
         fault.after("attach.announced").map_err(fail("attach.announced"))
     }
 }
@@ -289,7 +312,7 @@ impl Network for Bridge {
         self.make_port(&mut socket, attachment)?;
         Self::host_entries(&mut socket, attachment, port.index, bridge.index)?;
         socket.one(request::up(port.index)).map_err(Error::step("bringing the port up", &host))?;
-        announce_or_log(bridge.index, attachment);
+        self.announce(bridge.index, attachment);
         Ok(true)
     }
 
@@ -359,13 +382,6 @@ impl Bridge {
             problems.push(format!("the bridge {} is down", self.name));
         }
         Ok(problems)
-    }
-}
-
-fn announce_or_log(bridge: u32, attachment: &Attachment) {
-    // Nobody depends on it: on our own prefix a neighbour entry cannot be stale. So it fails nothing.
-    if let Err(error) = announce::announce(bridge, attachment.address, attachment.mac) {
-        tracing::debug!(id = %attachment.id, %error, "announcing the address");
     }
 }
 

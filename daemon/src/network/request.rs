@@ -36,6 +36,8 @@ const REPLACE: u16 = NLM_F_CREATE | NLM_F_REPLACE;
 pub struct Veth<'a, N> {
     /// The host's end.
     pub host: &'a str,
+    /// Its index.
+    pub index: u32,
     /// The bridge it becomes a port of.
     pub bridge: u32,
     /// The far end's name.
@@ -49,7 +51,7 @@ pub struct Veth<'a, N> {
 }
 
 impl<N: AsFd> Veth<'_, N> {
-    /// `ip link add HOST mtu MTU master BRIDGE type veth peer name INSIDE address MAC mtu MTU netns FD`.
+    /// `ip link add HOST index INDEX mtu MTU master BRIDGE type veth peer name INSIDE address MAC mtu MTU netns FD`.
     pub fn create(&self) -> Request {
         let mut peer = LinkMessage::default();
         peer.attributes = vec![
@@ -59,6 +61,7 @@ impl<N: AsFd> Veth<'_, N> {
             LinkAttribute::NetNsFd(self.namespace.as_fd().as_raw_fd()),
         ];
         let mut message = LinkMessage::default();
+        message.header.index = self.index;
         message.attributes = vec![
             LinkAttribute::IfName(self.host.to_owned()),
             LinkAttribute::Mtu(self.mtu),
