@@ -148,6 +148,8 @@ async fn serve(mut config: Config) -> Result<(), Error> {
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AttachmentsServer<Grpc>>().await;
+    health.set_serving::<NetworksServer<Grpc>>().await;
+    health.set_serving::<DaemonServer<Grpc>>().await;
     let grpc = Grpc::new(service, jobs.clone());
     let server = Server::builder()
         .timeout(Duration::from_secs(30))

@@ -96,6 +96,18 @@ pub struct Attach {
     /// A fixed address inside the network's prefix
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<Ipv6Addr>,
+    /// A fixed MAC address, and with it the address, where the network allows fixed ones
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<String>,
+    /// The MTU in octets, at most the network's
+    #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u32).range(1280..=65535))]
+    pub mtu: Option<u32>,
+    /// A further name in the built-in DNS; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub alias: Vec<String>,
+    /// A tag for Consul; may be given more than once
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
     /// Do not install a default route
     #[arg(long)]
     pub no_default_route: bool,

@@ -102,6 +102,8 @@ struct Attachment<'a> {
     created: Option<String>,
     leased: bool,
     published: &'a [String],
+    aliases: &'a [String],
+    tags: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -198,6 +200,8 @@ impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
             created: attachment.created.as_ref().map(ToString::to_string),
             leased: attachment.leased,
             published: &attachment.published,
+            aliases: &attachment.aliases,
+            tags: &attachment.tags,
         }
     }
 }

@@ -60,6 +60,8 @@ impl Grpc {
             created: timestamp(attachment.created),
             leased: attachment.lease.is_some(),
             published: published.unwrap_or_default(),
+            aliases: attachment.aliases.iter().map(ToString::to_string).collect(),
+            tags: attachment.tags.iter().map(ToString::to_string).collect(),
         }
     }
 

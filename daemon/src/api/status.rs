@@ -19,7 +19,7 @@ fn code(error: &Error) -> Code {
             auth::Error::HostNamespace | auth::Error::NotYours { .. } => Code::PermissionDenied,
             auth::Error::Unknown(_) => Code::Internal,
         },
-        Error::Policy(_) | Error::BadId(_) => Code::InvalidArgument,
+        Error::Policy(_) | Error::BadId(_) | Error::Mtu { .. } => Code::InvalidArgument,
         Error::NoNetwork(_) | Error::NoAttachment(_) => Code::NotFound,
         Error::NameTaken(_) => Code::AlreadyExists,
         Error::AttachedByAnother | Error::NamespaceEnded => Code::FailedPrecondition,

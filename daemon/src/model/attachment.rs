@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv6Addr, str::FromStr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, InterfaceName, Mac, Name, NetworkName};
+use super::{ContainerId, InterfaceName, Mac, Name, NetworkName, Tag};
 
 /// The daemon's own id of an attachment: 48 bits, shown as 12 lower-case hexadecimal digits.
 ///
@@ -134,6 +134,12 @@ pub struct Attachment {
     pub container_id: Option<ContainerId>,
     /// The name it is published under.
     pub name: Option<Name>,
+    /// Further names.
+    #[serde(default)]
+    pub aliases: Vec<Name>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
     /// The interface inside.
     pub interface: InterfaceName,
     /// Its address.
@@ -169,6 +175,8 @@ impl Attachment {
         Some(Record {
             id: self.id,
             name: self.name.clone()?,
+            aliases: self.aliases.clone(),
+            tags: self.tags.clone(),
             address: self.address,
             uid: self.uid,
             container_id: self.container_id.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -184,6 +192,10 @@ pub struct Record {
     pub id: AttachmentId,
     /// Its name, unique among all records of the daemon.
     pub name: Name,
+    /// Further names, which several records of one owner may share. For the built-in DNS.
+    pub aliases: Vec<Name>,
+    /// Tags, for registries that have such a thing.
+    pub tags: Vec<Tag>,
     /// Its address.
     pub address: Ipv6Addr,
     /// Its owner.

@@ -9,4 +9,4 @@ mod text;
 
 pub use attachment::{Attachment, AttachmentId, LeaseId, NamespaceId, NotAnId, Record, State};
 pub use mac::Mac;
-pub use text::{ContainerId, InterfaceName, Invalid, Name, NetworkName};
+pub use text::{ContainerId, InterfaceName, Invalid, Name, NetworkName, Tag};

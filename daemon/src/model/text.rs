@@ -116,6 +116,17 @@ checked_text!(
 );
 
 checked_text!(
+    /// A tag for registries that have such a thing.
+    Tag,
+    "the tag",
+    "it has to be 1 to 64 of A-Z, a-z, 0-9 and \"_.=/-\"",
+    |text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'=' | b'/' | b'-'))
+    }
+);
+
+checked_text!(
     /// The name of a network interface: what the kernel accepts (`dev_valid_name` in net/core/dev.c)
     /// and, narrower, only printable ASCII without what means something to tools.
     InterfaceName,

@@ -36,6 +36,9 @@ impl Service {
         let lease = passed.lease.map(|lease| Lease::prove(lease, peer)).transpose()?.map(Arc::new);
         let grant = Grant::decide(peer.clone(), namespace, wish)?;
         let net = self.wished_net(grant.wish())?;
+        if let Some(mtu) = grant.wish().mtu.filter(|mtu| *mtu > net.config.mtu) {
+            return Err(Error::Mtu { asked: mtu, most: net.config.mtu });
+        }
         match self.book(&grant, net, lease.as_ref())? {
             (attachment, true) => Ok((self.carry_out(&grant, net, &attachment, lease)?, true)),
             (attachment, false) => Ok((attachment, false)),
@@ -130,6 +133,10 @@ impl Service {
                 _ => Err(Error::NameTaken(name.clone())),
             };
         }
+        let names = wish.name.iter().chain(&wish.aliases);
+        if let Some(taken) = names.into_iter().find(|name| table.is_anothers(name, peer.uid())) {
+            return Err(Error::NameTaken(taken.clone()));
+        }
         let attachment = self.propose(table, grant, net)?;
         table.put(attachment.clone());
         Ok(Ok(Booking::Booked(attachment)))
@@ -150,10 +157,12 @@ impl Service {
             uid: peer.uid(),
             container_id: wish.container_id.clone(),
             name: wish.name.clone(),
+            aliases: wish.aliases.clone(),
+            tags: wish.tags.clone(),
             interface: wish.interface.clone(),
             address: std::net::Ipv6Addr::UNSPECIFIED,
             mac: crate::model::Mac([0; 6]),
-            mtu: net.config.mtu,
+            mtu: wish.mtu.unwrap_or(net.config.mtu),
             default_route: wish.default_route && net.config.gateway.is_some(),
             namespace: grant.namespace().id(),
             lease: None,
@@ -163,7 +172,7 @@ impl Service {
         let applicant = Applicant {
             uid: peer.uid(),
             label: attachment.label(),
-            address: wish.address,
+            address: wish.address.or(wish.mac.map(|mac| mac.in_prefix(net.config.prefix))),
             random: (self.parts.random)(),
         };
         let (address, mac) = net.pool().propose(&applicant, Instant::now())?;

@@ -65,6 +65,14 @@ pub enum Error {
     /// The namespace has an attachment of somebody else's making.
     #[error("this namespace is attached already, by another user")]
     AttachedByAnother,
+    /// The MTU is more than the network's.
+    #[error("an MTU of {asked} is more than the network's {most}")]
+    Mtu {
+        /// What was asked for.
+        asked: u32,
+        /// The network's.
+        most: u32,
+    },
     /// The namespace ended meanwhile.
     #[error("the network namespace ended while it was being attached")]
     NamespaceEnded,

@@ -1,6 +1,9 @@
 //! What there is, by every key that a call may come with. No I/O, no O(n) on the way of an attach.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     auth::Lease,
@@ -22,6 +25,7 @@ pub struct Table {
     namespaces: HashMap<NamespaceId, AttachmentId>,
     containers: HashMap<(u32, ContainerId), AttachmentId>,
     names: HashMap<Name, AttachmentId>,
+    aliases: HashMap<Name, BTreeSet<AttachmentId>>,
 }
 
 impl Table {
@@ -55,6 +59,13 @@ impl Table {
         self.get(*self.names.get(name)?)
     }
 
+    /// Whether somebody else than `uid` has this as a name or an alias.
+    pub fn is_anothers(&self, name: &Name, uid: u32) -> bool {
+        // Those who share an alias have one owner: asking one of them is enough.
+        let sharer = self.aliases.get(name).and_then(BTreeSet::first).and_then(|id| self.get(*id));
+        self.by_name(name).into_iter().chain(sharer).any(|attachment| attachment.uid != uid)
+    }
+
     /// The lease that holds an attachment.
     pub fn lease(&self, id: AttachmentId) -> Option<&Arc<Lease>> {
         self.entries.get(&id)?.lease.as_ref()
@@ -70,6 +81,9 @@ impl Table {
         }
         if let Some(name) = &attachment.name {
             self.names.insert(name.clone(), id);
+        }
+        for alias in &attachment.aliases {
+            self.aliases.entry(alias.clone()).or_default().insert(id);
         }
         self.entries.insert(id, Entry { attachment, lease, gone });
     }
@@ -116,6 +130,14 @@ impl Table {
         }
         if let Some(name) = &attachment.name {
             remove_if(&mut self.names, name, id);
+        }
+        for alias in &attachment.aliases {
+            if let Some(ids) = self.aliases.get_mut(alias) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.aliases.remove(alias);
+                }
+            }
         }
         Some(entry)
     }

@@ -12,6 +12,8 @@ fn attachment(bits: u64) -> Attachment {
         uid: 1000,
         container_id: Some("0123abc".parse().unwrap()),
         name: Some("web".parse().unwrap()),
+        aliases: vec!["www".parse().unwrap()],
+        tags: Vec::new(),
         interface: "v6pod0".parse().unwrap(),
         address: "2001:db8::611:2233:4455".parse().unwrap(),
         mac: "06:11:22:33:44:55".parse().unwrap(),

@@ -64,6 +64,10 @@ fn request(attach: &Attach) -> ActivateRequest {
         interface: text(&attach.interface),
         address: attach.address.map(|address| address.to_string()).unwrap_or_default(),
         no_default_route: attach.no_default_route,
+        mac: text(&attach.mac),
+        mtu: attach.mtu.unwrap_or_default(),
+        aliases: attach.alias.clone(),
+        tags: attach.tag.clone(),
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) mod tests {
             created: Some(Timestamp { seconds: 800, nanos: 5 }),
             leased: true,
             published: vec!["web.v6pod".to_owned(), "web.service.consul".to_owned()],
+            aliases: vec!["www".to_owned()],
+            tags: Vec::new(),
         }
     }
 

@@ -30,8 +30,10 @@ pub async fn run(socket: &Path, which: &str, output: &mut Output) -> Result<u8, 
 
 fn render(attachment: &Attachment, users: &Users, view: &View) -> String {
     let text = |text: &str| Cell::from(text::or_none(text));
-    let published: Vec<_> = attachment.published.iter().map(|name| text::escape(name)).collect();
-    let published = if published.is_empty() { NONE.to_owned() } else { published.join(", ") };
+    let list = |texts: &[String]| match texts {
+        [] => NONE.to_owned(),
+        texts => texts.iter().map(|text| text::escape(text)).collect::<Vec<_>>().join(", "),
+    };
     let lease = match attachment.leased {
         true => "yes: it ends with the process that holds it",
         false => "no: it lives as long as its namespace",
@@ -39,7 +41,9 @@ fn render(attachment: &Attachment, users: &Users, view: &View) -> String {
     let pairs = [
         ("id", text(&attachment.id)),
         ("name", text(&attachment.name)),
-        ("published", published.into()),
+        ("published", list(&attachment.published).into()),
+        ("aliases", list(&attachment.aliases).into()),
+        ("tags", list(&attachment.tags).into()),
         ("address", text(&format!("{}/{}", attachment.address, attachment.prefix_length))),
         ("gateway", text(&attachment.gateway)),
         ("network", text(&attachment.network)),
@@ -66,6 +70,8 @@ mod tests {
 id:              0123456789ab
 name:            web
 published:       web.v6pod, web.service.consul
+aliases:         www
+tags:            -
 address:         2001:db8::242:ac11:2/80
 gateway:         2001:db8::1
 network:         default

@@ -57,6 +57,10 @@ fn a_process_is_attached_as_asked() {
         interface: "eth0".to_owned(),
         address: "2001:db8::7".to_owned(),
         no_default_route: true,
+        mac: "02:00:00:00:00:07".to_owned(),
+        mtu: 1400,
+        aliases: vec!["www".to_owned()],
+        tags: vec!["blue".to_owned()],
     };
     assert_eq!(request, expected);
     let own = std::fs::File::open("/proc/self/ns/net").unwrap();

@@ -52,7 +52,7 @@ impl Service {
             name: record.name.as_str().to_owned(),
             address: record.address.to_string(),
             port: 0,
-            tags: tags.to_vec(),
+            tags: tags.iter().cloned().chain(record.tags.iter().map(ToString::to_string)).collect(),
             meta: meta.into(),
             enable_tag_override: false,
         }

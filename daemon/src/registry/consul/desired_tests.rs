@@ -9,6 +9,8 @@ fn id(text: &str) -> AttachmentId {
 
 fn service(name: &str) -> Service {
     let record = Record {
+        aliases: Vec::new(),
+        tags: Vec::new(),
         id: id("000000000001"),
         name: name.parse().unwrap(),
         address: "2001:db8::a".parse().unwrap(),

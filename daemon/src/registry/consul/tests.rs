@@ -14,6 +14,8 @@ pub const INSTANCE: &str = "0a0b0c0d";
 
 pub fn record(number: u32, name: &str) -> Record {
     Record {
+        aliases: Vec::new(),
+        tags: Vec::new(),
         id: format!("{number:012x}").parse().unwrap(),
         name: name.parse().unwrap(),
         address: format!("2001:db8::{number:x}").parse().unwrap(),

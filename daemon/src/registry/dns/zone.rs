@@ -39,6 +39,24 @@ pub enum Found {
     },
 }
 
+/// What is served of one attachment: its name, which its address leads back to, its other names.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    name: Name,
+    aliases: Vec<Name>,
+    address: Ipv6Addr,
+}
+
+impl Entry {
+    fn of(record: &Record) -> Self {
+        Self { name: record.name.clone(), aliases: record.aliases.clone(), address: record.address }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &Name> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+}
+
 /// The zones' contents.
 #[derive(Debug)]
 pub struct Zone {
@@ -47,7 +65,7 @@ pub struct Zone {
     servers: Vec<Ipv6Addr>,
     serial: u32,
     ttl: u32,
-    records: HashMap<AttachmentId, (Name, Ipv6Addr)>,
+    records: HashMap<AttachmentId, Entry>,
     names: HashMap<Name, BTreeMap<AttachmentId, Ipv6Addr>>,
     addresses: BTreeMap<Ipv6Addr, BTreeMap<AttachmentId, Name>>,
 }
@@ -79,7 +97,7 @@ impl Zone {
 
     /// Whether exactly this is served.
     pub fn holds(&self, record: &Record) -> bool {
-        self.records.get(&record.id) == Some(&(record.name.clone(), record.address))
+        self.records.get(&record.id) == Some(&Entry::of(record))
     }
 
     /// Adds or changes a record.
@@ -89,27 +107,32 @@ impl Zone {
         }
         self.remove(record.id);
         self.serial = self.serial.wrapping_add(1);
-        self.records.insert(record.id, (record.name.clone(), record.address));
-        self.names.entry(record.name.clone()).or_default().insert(record.id, record.address);
+        let entry = Entry::of(record);
+        for name in entry.names() {
+            self.names.entry(name.clone()).or_default().insert(record.id, record.address);
+        }
+        self.records.insert(record.id, entry);
         self.addresses.entry(record.address).or_default().insert(record.id, record.name.clone());
     }
 
     /// Removes a record, if it is there.
     pub fn remove(&mut self, id: AttachmentId) {
-        let Some((name, address)) = self.records.remove(&id) else {
+        let Some(entry) = self.records.remove(&id) else {
             return;
         };
         self.serial = self.serial.wrapping_add(1);
-        if let Some(ids) = self.names.get_mut(&name) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.names.remove(&name);
+        for name in entry.names() {
+            if let Some(ids) = self.names.get_mut(name) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.names.remove(name);
+                }
             }
         }
-        if let Some(ids) = self.addresses.get_mut(&address) {
+        if let Some(ids) = self.addresses.get_mut(&entry.address) {
             ids.remove(&id);
             if ids.is_empty() {
-                self.addresses.remove(&address);
+                self.addresses.remove(&entry.address);
             }
         }
     }

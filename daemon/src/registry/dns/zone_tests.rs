@@ -6,6 +6,8 @@ const WEB: &str = "2001:db8:0:1:2::a";
 
 fn record(id: &str, name: &str, address: &str) -> Record {
     Record {
+        aliases: Vec::new(),
+        tags: Vec::new(),
         id: id.parse().unwrap(),
         name: name.parse().unwrap(),
         address: address.parse().unwrap(),
@@ -121,4 +123,26 @@ fn prefixes_that_end_within_a_nibble() {
     assert!(matches!(find(&zone, &reverse("2001:db8:0:1:5::1"), RecordType::PTR), Found::Elsewhere));
     assert!(matches!(find(&zone, &reverse("2001:db8:0:1:5000::1"), RecordType::PTR), Found::Absent { .. }));
     assert!(matches!(find(&zone, &reverse("2001:db8:0:1:8000::1"), RecordType::PTR), Found::Elsewhere));
+}
+
+#[test]
+fn aliases_are_shared_and_lead_to_addresses_only() {
+    let alias = |id: &str, name: &str, address: &str| Record {
+        aliases: vec!["www".parse().unwrap()],
+        ..record(id, name, address)
+    };
+    let one = alias("000000000001", "one", "2001:db8::1:1");
+    let two = alias("000000000002", "two", "2001:db8::1:2");
+    let mut zone = Zone::new("v6pod.".parse().unwrap(), 0, vec!["2001:db8::/80".parse().unwrap()], vec![]);
+    zone.insert(&one);
+    zone.insert(&two);
+    let found = |zone: &Zone| match zone.find(&"www.v6pod.".parse().unwrap(), RecordType::AAAA) {
+        Found::Exists { data, .. } => data.len(),
+        _ => 0,
+    };
+    assert_eq!(found(&zone), 2);
+    zone.remove(one.id);
+    assert_eq!(found(&zone), 1);
+    zone.remove(two.id);
+    assert_eq!(found(&zone), 0);
 }

@@ -17,6 +17,8 @@ pub const HASTE: Patience = Patience { each: Duration::from_millis(300), all: Du
 
 pub fn record(number: u32, name: &str, address: &str) -> Record {
     Record {
+        aliases: Vec::new(),
+        tags: Vec::new(),
         id: format!("{number:012x}").parse().unwrap(),
         name: name.parse().unwrap(),
         address: address.parse().unwrap(),
