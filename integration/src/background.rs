@@ -94,6 +94,8 @@ pub(crate) fn kill_entered(child: &mut Child) {
     if let Some(pid) = entered(child) {
         // It may end on its own just now.
         let _ = kill_process(pid, Signal::KILL);
+        // If what it started was ever stopped, nsenter has stopped itself, and nobody has woken it.
+        let _ = kill_process(Pid::from_child(child), Signal::CONT);
     }
 }
 

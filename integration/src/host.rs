@@ -14,6 +14,7 @@ use rustix::process::geteuid;
 use crate::{
     Background, Command, Consul, Daemon, Output, Snapshot, User,
     command::Account,
+    namespaces::CLIENT,
     paths::{cache, program},
     slot::Slot,
 };
@@ -110,6 +111,7 @@ impl Builder {
             (program("v6podd"), "/usr/sbin/v6podd"),
             (program("v6podd-fault"), "/usr/sbin/v6podd-fault"),
             (program("v6pod"), "/usr/bin/v6pod"),
+            (program("v6pod-test-client"), CLIENT),
             (shim, WRAPPER),
         ];
         programs

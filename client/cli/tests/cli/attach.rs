@@ -43,9 +43,10 @@ const NOW: Duration = Duration::ZERO;
 fn a_process_is_attached_as_asked() {
     let site = Site::new(Answers::default());
     let pid = std::process::id().to_string();
-    let options = "--network lan --name web --container-id c0ffee --interface eth0 --address 2001:DB8:0::7";
+    let options = "--network lan --name web --container-id c0ffee --interface eth0 --address 2001:DB8:0::7 \
+        --mac 02:00:00:00:00:07 --mtu 1400 --alias www --tag blue";
     let mut arguments = vec!["attach", "--no-default-route"];
-    arguments.extend(options.split(' '));
+    arguments.extend(options.split_whitespace());
     arguments.push(&pid);
     site.run(&arguments)
         .gives(&format!("process {pid}: attached as 2001:db8::242:ac11:2 (v6pod0, web.v6pod)\n"));

@@ -40,11 +40,18 @@ fn demonstrate(screen: &Screen) -> Result<(), String> {
     let start = Instant::now();
     screen.line("A throw-away host with two users; nothing of this machine is changed.");
     let host = Host::new("demo", &["alice", "bob"]);
+    tell(screen, &host)?;
+    drop(host);
+    screen.line(&format!("\nAll that took {:.1} s.", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+fn tell(screen: &Screen, host: &Host) -> Result<(), String> {
     let (alice, bob) = (host.user("alice"), host.user("bob"));
-    let (root, alice, bob) = (Shell::root(&host), Shell::alice(&alice), Shell::bob(&bob));
+    let (root, alice, bob) = (Shell::root(host), Shell::alice(&alice), Shell::bob(&bob));
 
     screen.say("The administrator gives the host an IPv6 prefix and starts the daemon.");
-    let daemon = host.daemon(CONFIGURATION);
+    let _daemon = host.daemon(CONFIGURATION);
     screen.run(&root, "cat /etc/v6pod/v6podd.toml", contains(PREFIX))?;
     screen.started(&root, "v6podd &");
 
@@ -54,7 +61,7 @@ fn demonstrate(screen: &Screen) -> Result<(), String> {
 
     screen.say("Each has an address of its own.");
     let list = screen.run(&root, "v6pod list", |text| contains("web")(text).and(contains("shell")(text)))?;
-    let inside = "podman exec shell ip -6 address show v6pod0 scope global";
+    let inside = "podman exec shell ip -6 -o address show v6pod0 scope global";
     let client = address(&screen.run(&bob, inside, contains(PREFIX))?)?;
     contains(&client)(&list).map_err(|problem| format!("v6pod list: {problem}"))?;
 
@@ -74,9 +81,6 @@ fn demonstrate(screen: &Screen) -> Result<(), String> {
     screen.run(&root, "v6pod list", |text| lacks(server)(text).and(lacks(&client)(text)))?;
     screen.run(&root, "ip -brief link show master v6pod0", is_empty)?;
     screen.run(&root, "dig @2001:db8::1 web.v6pod AAAA | grep status", contains("NXDOMAIN"))?;
-
-    drop((daemon, root, alice, bob, host));
-    screen.line(&format!("\nAll that took {:.1} s.", start.elapsed().as_secs_f64()));
     Ok(())
 }
 

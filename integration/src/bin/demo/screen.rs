@@ -103,7 +103,9 @@ impl Screen {
         self.started(shell, typed);
         let output = (shell.command)(typed).try_run();
         self.line(output.text());
-        judge(&output, &|_: &str| Ok(())).map(|()| output.stdout).map_err(|problem| format!("{typed}: {problem}"))
+        judge(&output, &|_: &str| Ok(()))
+            .map(|()| output.stdout)
+            .map_err(|problem| format!("{typed}: {problem}"))
     }
 
     /// Writes a line. Nobody reading any more is no failure.
