@@ -13,6 +13,9 @@ CACHE := $(or $(V6POD_TEST_CACHE),/var/cache/v6pod-test)
 # The shim has a profile of its own: small, and quick to start.
 build_shim := $(CARGO) build --package v6pod-client --bin v6pod-shim --profile shim
 
+# The setuid program links nothing but the C library, and only in this profile.
+build_connect := $(CARGO) build --package v6pod-connect --profile shim
+
 # A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
 build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
 
@@ -21,12 +24,14 @@ build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fau
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
 	$(build_shim)
+	$(build_connect)
 
 prepare:
 	integration/prepare
 
 test: prepare
 	$(build_shim)
+	$(build_connect)
 	$(build_fault)
 	$(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
 	$(CARGO) test --workspace
@@ -63,7 +68,7 @@ demo: prepare
 bench: prepare
 	$(build_shim)
 	$(CARGO) build --release --package v6podd --package v6pod
-	$(CARGO) bench --package v6pod-integration
+	$(CARGO) bench --quiet --package v6pod-integration --bench attach
 
 clean:
 	$(CARGO) clean

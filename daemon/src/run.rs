@@ -154,6 +154,9 @@ async fn serve(mut config: Config) -> Result<(), Error> {
     let server = Server::builder()
         .timeout(Duration::from_secs(30))
         .max_concurrent_streams(64)
+        // Requests are small: a connection may not make the daemon hold more than this of it.
+        .initial_stream_window_size(64 << 10)
+        .initial_connection_window_size(128 << 10)
         .concurrency_limit_per_connection(16)
         .http2_max_header_list_size(16 << 10)
         .http2_max_pending_accept_reset_streams(Some(16))
@@ -185,10 +188,16 @@ fn prepare(
     let key: Key = store.remember("key", "32 hexadecimal digits", Key::make)?;
     let changes = Changes::load(&store.path("sysctls.json")).map_err(Error::start("reading sysctls.json"))?;
     let changes = Arc::new(Mutex::new(changes));
+    let build = |network| network::build(network, bridge_mac(instance, network), Arc::clone(&changes));
+    let drivers: Vec<_> = config.networks.iter().map(|network| (network, build(network))).collect();
+    let fail = |network: &config::Network, source| Error::Network { name: network.name.to_string(), source };
+    // All are examined before any is made: a network that cannot be leaves the host as it was.
+    for (network, driver) in &drivers {
+        driver.examine().map_err(|source| fail(network, source))?;
+    }
     let mut networks = BTreeMap::new();
-    for network in &config.networks {
-        let driver = network::build(network, bridge_mac(instance, network), Arc::clone(&changes));
-        driver.prepare().map_err(|source| Error::Network { name: network.name.to_string(), source })?;
+    for (network, driver) in drivers {
+        driver.prepare().map_err(|source| fail(network, source))?;
         let pool = ipam::Pool::new(network, key.0);
         networks.insert(network.name.clone(), Net::new(network.clone(), driver, pool));
     }

@@ -32,6 +32,7 @@ fn code(error: &Error) -> Code {
             | ipam::Error::Reserved(..) => Code::InvalidArgument,
         },
         Error::Network(network::Error::InterfaceTaken(_)) => Code::FailedPrecondition,
+        Error::Network(network::Error::MacTaken(_)) => Code::AlreadyExists,
         Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,
         Error::Network(_) | Error::Store(_) | Error::Internal(_) => Code::Internal,
         Error::Busy => Code::Aborted,

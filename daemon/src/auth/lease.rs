@@ -1,13 +1,20 @@
 //! The lease: the read end of a pipe whose write end the client leaves open in what it becomes.
 
 use std::{
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    cell::OnceCell,
+    collections::HashMap,
+    fs, io,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    fs::OFlags,
+    fs::{Mode, OFlags},
 };
 
 use super::{Error, Peer, Unproven};
@@ -21,52 +28,41 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Proves that a descriptor is the read end of a pipe, and nothing else.
+    /// Proves that a descriptor is the read end of a pipe without a name, and nothing else.
     ///
     /// `F_GETPIPE_SZ` compares the file's operations (`get_pipe_info`, fs/pipe.c) and so asks no file
-    /// system. An end that is open for writing too would never see the end of the other.
+    /// system. It says yes to a FIFO too, whose attributes its file system answers for, or never does;
+    /// [`inode`] asks nobody, and knows only pipes without a name. An end that is open for writing too
+    /// would never see the end of the other.
     ///
     /// # Errors
     /// [`Error::NotALease`].
     pub fn prove(descriptor: Unproven, peer: &Peer) -> Result<Self, Error> {
-        let pipe = descriptor.borrow().is_some_and(|fd| {
-            rustix::pipe::fcntl_getpipe_size(fd).is_ok()
-                && rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY)
-        });
-        let descriptor = if pipe { descriptor.proven() } else { None };
-        Self::from_pipe(descriptor.ok_or(Error::NotALease)?, peer.pid())
+        let inode = descriptor.borrow().filter(|fd| is_read_end(*fd)).and_then(inode);
+        let pipe = inode.ok_or(Error::NotALease)?;
+        let descriptor = descriptor.proven().ok_or(Error::NotALease)?;
+        Ok(Self { pipe: Arc::new(descriptor), id: LeaseId { pid: peer.pid(), pipe } })
     }
 
-    fn from_pipe(pipe: OwnedFd, pid: i32) -> Result<Self, Error> {
-        let inode = rustix::fs::fstat(&pipe).map_err(|errno| Error::Unknown(errno.into()))?.st_ino;
-        Ok(Self { pipe: Arc::new(pipe), id: LeaseId { pid, pipe: inode } })
-    }
-
-    /// Finds a lease again after a restart: the process that held its write end, if it still does, has
-    /// a descriptor whose link reads `pipe:[INODE]`, and opening that link for reading gives the read
-    /// end of that very pipe (proc_pid_fd(5)). The number of the process is only where to look; the
-    /// inode is what proves it.
-    pub fn find(id: LeaseId) -> Found {
-        let folder = format!("/proc/{}/fd", id.pid);
-        let wanted = format!("pipe:[{}]", id.pipe);
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Found::Unknown,
-            Err(_) => return Found::Ended,
+    /// Finds a lease again after a restart: a process that holds its write end has a descriptor whose link
+    /// reads `pipe:[INODE]`, and opening that link for reading gives the read end of that very pipe
+    /// (proc_pid_fd(5)). The number of the process that made it is only where to look first; it may have
+    /// left the pipe to a child. The inode is what proves it, of what was opened: meanwhile that process
+    /// may have put something else in its place, which must not be opened as a file. So first only the
+    /// place is (`O_PATH`).
+    pub fn find(id: LeaseId, holders: &Holders) -> Found {
+        let hinted = match pipes_of(&Path::new("/proc").join(id.pid.to_string())) {
+            Ok(pipes) => pipes.into_iter().find_map(|(pipe, place)| (pipe == id.pipe).then_some(place)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Found::Unknown,
+            Err(_) => None,
         };
-        for entry in entries.flatten() {
-            if std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
-                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                return match rustix::fs::open(entry.path(), flags, rustix::fs::Mode::empty()) {
-                    Ok(pipe) => Self::from_pipe(pipe, id.pid)
-                        .ok()
-                        .filter(|lease| lease.id == id)
-                        .map_or(Found::Unknown, Found::Lease),
-                    Err(_) => Found::Unknown,
-                };
-            }
+        let Some(place) = hinted.or_else(|| holders.place(id.pipe)) else { return Found::Ended };
+        match reopen(&place, id.pipe) {
+            // What holds it still is another read end.
+            Some(pipe) if hung_up(pipe.as_fd()) => Found::Ended,
+            Some(pipe) => Found::Lease(Self { pipe: Arc::new(pipe), id }),
+            None => Found::Unknown,
         }
-        Found::Ended
     }
 
     /// What finds it again.
@@ -95,6 +91,58 @@ pub enum Found {
     Unknown,
 }
 
+/// Who holds which pipe, of all processes. Looked up once, and only if a lease is not where it was.
+#[derive(Default)]
+pub struct Holders(OnceCell<HashMap<u64, PathBuf>>);
+
+impl Holders {
+    fn place(&self, pipe: u64) -> Option<PathBuf> {
+        let everywhere = || {
+            let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+            let processes =
+                entries.filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit));
+            processes.flat_map(|process| pipes_of(&process.path()).unwrap_or_default()).collect()
+        };
+        self.0.get_or_init(everywhere).get(&pipe).cloned()
+    }
+}
+
+/// The pipes without a name that a process has open: the inode, and where.
+fn pipes_of(process: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let entries = fs::read_dir(process.join("fd"))?.flatten();
+    Ok(entries.filter_map(|entry| Some((pipe_named(&entry.path())?, entry.path()))).collect())
+}
+
+fn is_read_end(fd: BorrowedFd<'_>) -> bool {
+    rustix::pipe::fcntl_getpipe_size(fd).is_ok()
+        && rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY)
+}
+
+/// The inode of a pipe without a name: the kernel puts the link's text together itself (`pipefs_dname`,
+/// fs/pipe.c). The link of anything that has a name begins with a slash.
+fn inode(fd: BorrowedFd<'_>) -> Option<u64> {
+    pipe_named(Path::new(&own_link(fd)))
+}
+
+fn pipe_named(link: &Path) -> Option<u64> {
+    let link = fs::read_link(link).ok()?;
+    link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+}
+
+fn own_link(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Opens the read end of the pipe with this inode, if that is what is there.
+fn reopen(path: &Path, pipe: u64) -> Option<OwnedFd> {
+    let open = |path: &Path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).ok();
+    let place = open(path, OFlags::PATH)?;
+    if inode(place.as_fd()) != Some(pipe) {
+        return None;
+    }
+    open(Path::new(&own_link(place.as_fd())), OFlags::RDONLY | OFlags::NONBLOCK)
+}
+
 fn hung_up(pipe: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
     let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -120,7 +168,7 @@ mod tests {
         while super::super::closing(0) > 0 || !lease.has_ended() {
             std::thread::yield_now();
         }
-        assert!(matches!(prove(std::fs::File::open("/dev/null").unwrap().into()), Err(Error::NotALease)));
+        assert!(matches!(prove(fs::File::open("/dev/null").unwrap().into()), Err(Error::NotALease)));
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(matches!(prove(socket.into()), Err(Error::NotALease)));
     }
@@ -130,11 +178,11 @@ mod tests {
         let (read, write) = rustix::pipe::pipe().unwrap();
         let id =
             LeaseId { pid: rustix::process::getpid().as_raw_nonzero().get(), ..prove(read).unwrap().id() };
-        let Found::Lease(again) = Lease::find(id) else { panic!("not found") };
+        let Found::Lease(again) = Lease::find(id, &Holders::default()) else { panic!("not found") };
         assert!(!again.has_ended());
         drop(write);
         assert!(again.has_ended());
         drop(again);
-        assert!(matches!(Lease::find(id), Found::Ended));
+        assert!(matches!(Lease::find(id, &Holders::default()), Found::Ended));
     }
 }

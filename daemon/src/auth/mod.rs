@@ -13,7 +13,7 @@ mod namespace;
 mod peer;
 
 pub use closer::{Unproven, waiting as closing};
-pub use lease::{Found, Lease};
+pub use lease::{Found, Holders, Lease};
 pub use namespace::{Host, Namespace, Proof};
 pub use peer::Peer;
 

@@ -127,13 +127,15 @@ checked_text!(
 );
 
 checked_text!(
-    /// The name of a network interface: what the kernel accepts (`dev_valid_name` in net/core/dev.c)
-    /// and, narrower, only printable ASCII without what means something to tools.
+    /// The name of a network interface: what the kernel accepts (`dev_valid_name` in net/core/dev.c, and
+    /// not the folders of settings for all interfaces, `sysctl_dev_name_is_allowed`) and, narrower, only
+    /// printable ASCII without what means something to tools.
     InterfaceName,
     "the interface name",
-    "it has to be 1 to 15 of A-Z, a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or a digit",
+    "it has to be 1 to 15 of A-Z, a-z, 0-9, \"_\", \".\" and \"-\", the first a letter or a digit, and neither \"all\" nor \"default\"",
     |text| {
         (1..=15).contains(&text.len())
+            && !matches!(text, "all" | "default")
             && text.as_bytes()[0].is_ascii_alphanumeric()
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
     }
@@ -178,7 +180,7 @@ mod tests {
             assert!(text.parse::<ContainerId>().is_err(), "{text:?}");
         }
         assert!("0123abcDEF_.-".parse::<ContainerId>().is_ok());
-        for text in ["", ".", "..", "a/b", "a b", "a:b", "sixteen-octets-x"] {
+        for text in ["", ".", "..", "a/b", "a b", "a:b", "sixteen-octets-x", "all", "default"] {
             assert!(text.parse::<InterfaceName>().is_err(), "{text:?}");
         }
     }

@@ -82,16 +82,22 @@ impl Bridge {
 
     /// The bridge as it is now; an own one that somebody removed is made again.
     fn link(&self, socket: &mut Socket) -> Result<Link, Error> {
+        if let Some(link) = self.present(socket)? {
+            return Ok(link);
+        }
+        self.create(socket)?;
+        socket.link_by_name(&self.name).map_err(Error::step("finding the bridge", &self.name))
+    }
+
+    /// The bridge as it is now, if it is there. An own one need not be.
+    fn present(&self, socket: &mut Socket) -> Result<Option<Link>, Error> {
         match socket.link_by_name(&self.name) {
             Ok(link) if link.kind != "bridge" => {
                 Err(Error::NotABridge { name: self.name.clone(), kind: link.kind })
             }
             Ok(link) if self.own && !self.is_ours(&link) => Err(Error::NotOurs(self.name.clone())),
-            Ok(link) => Ok(link),
-            Err(error) if is(&error, Errno::NODEV) && self.own => {
-                self.create(socket)?;
-                socket.link_by_name(&self.name).map_err(Error::step("finding the bridge", &self.name))
-            }
+            Ok(link) => Ok(Some(link)),
+            Err(error) if is(&error, Errno::NODEV) && self.own => Ok(None),
             Err(error) if is(&error, Errno::NODEV) => Err(Error::NoBridge(self.name.clone())),
             Err(error) => Err(Error::step("finding the bridge", &self.name)(error)),
         }
@@ -174,6 +180,17 @@ impl Bridge {
         fs::write(&path, "0").map_err(|source| Error::Sysctl { path, source })
     }
 
+    /// Enters where the attachment's MAC is, unless the bridge has it elsewhere: at another port, or as its
+    /// own. Whoever may choose an address must not draw another's frames.
+    fn claim_mac(socket: &mut Socket, attachment: &Attachment, port: u32) -> Result<(), Error> {
+        socket.one(request::new_forwarding_entry(port, attachment.mac)).map_err(|error| {
+            if is(&error, Errno::EXIST) {
+                return Error::MacTaken(attachment.mac);
+            }
+            Error::step("entering the MAC", &attachment.mac)(error)
+        })
+    }
+
     /// What the host has to know of the attachment: where its MAC is and which MAC its address has.
     fn host_entries(
         socket: &mut Socket,
@@ -235,6 +252,7 @@ impl Bridge {
         fault.after("attach.link").map_err(fail("attach.link"))?;
         self.make_port(&mut socket, attachment)?;
         fault.after("attach.port").map_err(fail("attach.port"))?;
+        Self::claim_mac(&mut socket, attachment, port)?;
         Self::host_entries(&mut socket, attachment, port, bridge.index)?;
         fault.after("attach.neighbour").map_err(fail("attach.neighbour"))?;
         self.configure_inside(attachment, namespace)?;
@@ -247,10 +265,14 @@ impl Bridge {
 }
 
 impl Network for Bridge {
+    fn examine(&self) -> Result<(), Error> {
+        let mut socket = Socket::open().map_err(Error::step("opening netlink", &self.name))?;
+        let present = self.present(&mut socket)?.map_or(0, |link| link.index);
+        host::no_overlap(self.prefix, present)
+    }
+
     fn prepare(&self) -> Result<(), Error> {
         let mut socket = Socket::open().map_err(Error::step("opening netlink", &self.name))?;
-        let present = socket.link_by_name(&self.name).map_or(0, |link| link.index);
-        host::no_overlap(self.prefix, present)?;
         let link = self.link(&mut socket)?;
         if self.own {
             self.set_up(&mut socket, link.index)?;

@@ -64,6 +64,9 @@ pub enum Error {
     /// The interface's name is taken inside the namespace.
     #[error("the namespace has an interface named {0} already")]
     InterfaceTaken(String),
+    /// The bridge has the MAC elsewhere.
+    #[error("the MAC {0} is in use on the bridge already, by the bridge itself or behind another port")]
+    MacTaken(crate::model::Mac),
     /// The bridge takes no more ports.
     #[error("the bridge {0} has no port left: the kernel allows 1024")]
     NoPort(String),
@@ -102,6 +105,12 @@ impl Error {
 
 /// A driver: one network's way of giving a namespace a link.
 pub trait Network: Send + Sync {
+    /// Says whether the host can carry the network, and touches nothing.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn examine(&self) -> Result<(), Error>;
+
     /// Makes the host ready, before anything is attached. Idempotent.
     ///
     /// # Errors

@@ -212,13 +212,22 @@ fn neighbour_message(link: u32, address: Ipv6Addr) -> NeighbourMessage {
 
 /// `bridge fdb replace MAC dev PORT master static`.
 pub fn forwarding_entry(port: u32, mac: Mac) -> Request {
+    Request::new(forwarding_message(port, mac), REPLACE)
+}
+
+/// `bridge fdb add MAC dev PORT master static`: `EEXIST` if the bridge has the MAC elsewhere.
+pub fn new_forwarding_entry(port: u32, mac: Mac) -> Request {
+    Request::new(forwarding_message(port, mac), CREATE)
+}
+
+fn forwarding_message(port: u32, mac: Mac) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;
     message.header.ifindex = port;
     message.header.state = NeighbourState::Noarp;
     message.header.flags = NeighbourFlags::Controller;
     message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
-    Request::new(RouteNetlinkMessage::NewNeighbour(message), REPLACE)
+    RouteNetlinkMessage::NewNeighbour(message)
 }
 
 /// Asks for all IPv6 neighbours of one link.

@@ -91,6 +91,9 @@ pub struct RawConsul {
     pub domain: String,
     /// Tags for each service, besides `v6pod`.
     pub tags: Vec<String>,
+    /// Whether tags that callers ask for are published too. A load balancer that is steered by tags then
+    /// obeys whoever may start a container.
+    pub caller_tags: bool,
     /// How long after the start, in seconds, entries of ours that nobody wants are left alone.
     pub probation: u64,
     /// How often, in seconds, the agent's list is compared with what should be there.
@@ -106,6 +109,7 @@ impl Default for RawConsul {
             mode: "service".to_owned(),
             domain: "consul".to_owned(),
             tags: Vec::new(),
+            caller_tags: false,
             probation: 60,
             sync: 30,
         }

@@ -301,7 +301,7 @@ impl Service {
             attachment.container_id = Some(container.clone());
         }
         if let (None, Some(name)) = (&attachment.name, &wish.name) {
-            if table.by_name(name).is_some() {
+            if table.by_name(name).is_some() || table.is_anothers(name, attachment.uid) {
                 return Err(Error::NameTaken(name.clone()));
             }
             attachment.name = Some(name.clone());

@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Change, Error, Service};
 use crate::{
-    auth::{Found, Lease},
+    auth::{Found, Holders, Lease},
     model::{Attachment, State},
     network::{self, netlink::Socket},
 };
@@ -32,11 +32,12 @@ impl Service {
     pub fn reconcile(&self) -> Result<Reconciled, Error> {
         let mut outcome = Reconciled::default();
         let mut kept = HashSet::new();
+        let holders = Holders::default();
         let mut records = self.parts.store.load()?;
         records.sort_by_key(|attachment| (attachment.created, attachment.id));
         for attachment in records {
             kept.insert(attachment.id);
-            if self.restore(&attachment) {
+            if self.restore(&attachment, &holders) {
                 outcome.restored += 1;
             } else {
                 self.finish_detach(&attachment);
@@ -55,7 +56,7 @@ impl Service {
     }
 
     /// Brings one attachment back into use, if it should be and can be.
-    fn restore(&self, attachment: &Attachment) -> bool {
+    fn restore(&self, attachment: &Attachment, holders: &Holders) -> bool {
         let Ok(net) = self.net(&attachment.network) else {
             tracing::warn!(id = %attachment.id, network = %attachment.network, "its network is no longer configured");
             return false;
@@ -63,7 +64,7 @@ impl Service {
         if attachment.state != State::Active || !net.config.prefix.contains(&attachment.address) {
             return false;
         }
-        let lease = match attachment.lease.map(Lease::find) {
+        let lease = match attachment.lease.map(|lease| Lease::find(lease, holders)) {
             Some(Found::Ended) => return false,
             Some(Found::Lease(lease)) => Some(Arc::new(lease)),
             Some(Found::Unknown) => {

@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::unix::{fs::PermissionsExt as _, net as unix},
+    os::unix::{
+        fs::{DirBuilderExt as _, PermissionsExt as _},
+        net as unix,
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,7 +16,7 @@ use std::{
 use tokio::net::UnixListener;
 use tokio_stream::Stream as AsyncStream;
 
-use super::{Caller, Stream};
+use super::{CLOSING, Caller, Stream};
 use crate::{
     auth::{self, Peer},
     config, sys,
@@ -21,8 +24,6 @@ use crate::{
 
 /// The most connections of one user, administrators aside.
 const PER_USER: usize = 128;
-/// The most descriptors of one user that may wait to be closed before further connections are refused.
-const CLOSING: usize = 16;
 /// How long accepting rests after it failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -49,7 +50,8 @@ pub enum Error {
 pub fn bind(socket: &config::Socket) -> Result<UnixListener, Error> {
     let fail = |source| Error::Bind { path: socket.path.clone(), source };
     if let Some(folder) = socket.path.parent() {
-        fs::create_dir_all(folder).map_err(fail)?;
+        // Nobody but root may put anything there, whatever the umask.
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(fail)?;
     }
     if is_served(&socket.path) {
         return Err(Error::InUse(socket.path.clone()));

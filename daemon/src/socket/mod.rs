@@ -15,6 +15,9 @@ use crate::auth::{Passed, Peer, Unproven};
 
 /// The most descriptors that one connection may pass: the namespace and the lease.
 const MOST: usize = 2;
+/// The most descriptors of one user that may wait to be closed before further ones are refused, and
+/// further connections.
+const CLOSING: usize = 16;
 
 /// One connection: who called, and what came with it. A cheap handle, made when it is accepted; tonic
 /// hands it to every request.

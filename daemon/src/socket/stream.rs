@@ -19,8 +19,8 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-use super::{Caller, MOST};
-use crate::auth::Unproven;
+use super::{CLOSING, Caller, MOST};
+use crate::auth::{self, Unproven};
 
 /// A connection and its caller.
 pub struct Stream {
@@ -52,9 +52,14 @@ impl Stream {
             .flatten()
             .map(|descriptor| Unproven::new(descriptor, uid))
             .collect();
+        let passed = !descriptors.is_empty();
         if received.flags.contains(ReturnFlags::CTRUNC) || !self.caller.keep(descriptors) {
             tracing::info!(uid, "closing a connection that passed more than {MOST} descriptors");
             return Err(io::Error::new(io::ErrorKind::InvalidData, "more than two descriptors were passed"));
+        }
+        if passed && auth::closing(uid) > CLOSING {
+            tracing::info!(uid, "closing a connection of a user whose earlier descriptors cannot be closed");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors wait to be closed"));
         }
         Ok(received.bytes)
     }

@@ -110,7 +110,12 @@ impl Store {
         };
         let text = serde_json::to_vec(&file).map_err(io::Error::from).map_err(Error::file(&path))?;
         let new = path.with_extension("new");
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(Error::file(&path))
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        if written.is_err() {
+            // What a full disk took of it: a start would remove it, but may be far off.
+            let _ = fs::remove_file(&new);
+        }
+        written.map_err(Error::file(&path))
     }
 
     /// Erases a record. One that is gone already is no error.

@@ -40,7 +40,7 @@ pub struct Service {
 
 impl Service {
     /// The service of a record.
-    pub fn new(id: String, record: &Record, tags: &[String]) -> Self {
+    pub fn new(id: String, record: &Record, tags: Vec<String>) -> Self {
         let short = |text: &str| text.chars().take(LONGEST_META).collect();
         let meta = [
             ("v6pod-uid", record.uid.to_string()),
@@ -52,7 +52,7 @@ impl Service {
             name: record.name.as_str().to_owned(),
             address: record.address.to_string(),
             port: 0,
-            tags: tags.iter().cloned().chain(record.tags.iter().map(ToString::to_string)).collect(),
+            tags,
             meta: meta.into(),
             enable_tag_override: false,
         }

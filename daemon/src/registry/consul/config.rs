@@ -51,8 +51,10 @@ pub struct Config {
     pub(super) token_file: Option<PathBuf>,
     /// Without dots at the ends.
     pub(super) domain: String,
-    /// All tags of a service.
+    /// Tags of every service.
     pub(super) tags: Vec<String>,
+    /// Whether callers' own tags are published too.
+    pub(super) caller_tags: bool,
     /// How long after the start unwanted entries of ours stay.
     pub(super) probation: Duration,
     /// Between comparisons.
@@ -85,6 +87,7 @@ impl Config {
         }
         Some(Self {
             tags: tags(&raw.tags, wrong),
+            caller_tags: raw.caller_tags,
             endpoint: endpoint?,
             ca_file: raw.ca_file.clone(),
             token_file: raw.token_file.clone(),

@@ -18,7 +18,7 @@ fn service(name: &str) -> Service {
         container_id: "c0ffee".to_owned(),
         network: "default".to_owned(),
     };
-    Service::new("v6pod-00000001-000000000001".to_owned(), &record, &["v6pod".to_owned()])
+    Service::new("v6pod-00000001-000000000001".to_owned(), &record, vec!["v6pod".to_owned()])
 }
 
 /// The service as an agent lists it.

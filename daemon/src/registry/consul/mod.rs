@@ -93,6 +93,7 @@ pub struct Consul {
     endpoint: String,
     domain: String,
     tags: Vec<String>,
+    caller_tags: bool,
     instance: Instance,
     shared: Arc<Shared>,
     /// Ends the worker with us.
@@ -112,6 +113,7 @@ impl Consul {
             endpoint: config.endpoint.to_string(),
             domain: config.domain,
             tags: config.tags,
+            caller_tags: config.caller_tags,
             instance,
             shared,
             _task: task,
@@ -119,7 +121,11 @@ impl Consul {
     }
 
     fn service(&self, record: &Record) -> Service {
-        Service::new(self.instance.service_id(record.id), record, &self.tags)
+        let mut tags = self.tags.clone();
+        if self.caller_tags {
+            tags.extend(record.tags.iter().map(ToString::to_string));
+        }
+        Service::new(self.instance.service_id(record.id), record, tags)
     }
 }
 

@@ -1,0 +1,107 @@
+//! What is passed as a lease and is none, and what is done to one.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pipe::{PipeFlags, pipe_with},
+};
+use tonic::Code;
+use v6pod_integration::eventually;
+
+use crate::{
+    holder::Holder,
+    site::{NETWORK, Site, refused},
+};
+
+const NO_LEASE: &str = "the second descriptor that was passed is not the read end of a pipe";
+
+/// What an attachment may outlive its lease by.
+const SOON: Duration = Duration::from_secs(1);
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe can be made")
+}
+
+fn fifo(site: &Site, flags: OFlags) -> OwnedFd {
+    site.host.sh("[ -p /tmp/fifo ] || mkfifo -m 666 /tmp/fifo");
+    let path = site.host.path("/tmp/fifo");
+    open(&path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).expect("a FIFO can be opened")
+}
+
+#[test]
+fn only_the_read_end_of_a_pipe_is_a_lease() {
+    let site = Site::new(NETWORK);
+    let own = Holder::own(&site.alice);
+    let (read, write) = pipe();
+    let (socket, _other) = UnixStream::pair().expect("sockets can be made");
+    for (what, lease) in [
+        ("a write end", write.try_clone().expect("a copy")),
+        ("a socket", socket.into()),
+        ("a file", File::open("/proc/self/status").expect("a file").into()),
+        ("/dev/null", File::open("/dev/null").expect("a device").into()),
+        ("a namespace", own.net()),
+        ("a FIFO for both", fifo(&site, OFlags::RDWR)),
+        ("a named FIFO", fifo(&site, OFlags::RDONLY)),
+    ] {
+        refused(what, site.alices(&[&own.net(), &lease], ()), Code::InvalidArgument, NO_LEASE);
+        drop(lease);
+        site.is_unharmed();
+    }
+    let answer = site.alices(&[&own.net(), &read], ()).expect("a read end is a lease");
+    assert!(answer.attachment.is_some_and(|attachment| attachment.leased));
+    drop(read);
+    drop(write);
+    own.end();
+    site.is_unharmed();
+}
+
+#[test]
+fn a_lease_that_has_ended_already_holds_nothing() {
+    let site = Site::new(NETWORK);
+    let own = Holder::own(&site.alice);
+    let (read, write) = pipe();
+    drop(write);
+    site.alices(&[&own.net(), &read], ()).expect("it was attached, for a moment");
+    eventually(SOON, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
+    drop(own);
+    drop(read);
+    site.is_unharmed();
+}
+
+#[test]
+fn writing_into_a_lease_wakes_nobody() {
+    let site = Site::new(NETWORK);
+    let own = Holder::own(&site.alice);
+    let (read, write) = pipe();
+    site.alices(&[&own.net(), &read], ()).expect("a read end is a lease");
+    let (mut read, mut write) = (File::from(read), File::from(write));
+    let enough = AtomicBool::new(false);
+    let (cpu, wrote) = thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            let mut wrote = 0u64;
+            while !enough.load(Ordering::Relaxed) {
+                wrote += u64::from(write.write(b"x").is_ok());
+                let _ = read.read(&mut [0; 16]);
+            }
+            wrote
+        });
+        let (before, start) = (site.cpu(), Instant::now());
+        thread::sleep(Duration::from_secs(1));
+        let share = (site.cpu() - before).as_secs_f64() / start.elapsed().as_secs_f64();
+        site.serves_bob();
+        enough.store(true, Ordering::Relaxed);
+        (share, holder.join().expect("the holder"))
+    });
+    assert!(wrote > 10_000, "only {wrote} writes: no attack");
+    assert!(cpu < 0.05, "the daemon computes for {cpu} of the time, at {wrote} writes");
+    drop((read, write, own));
+    site.is_unharmed();
+}

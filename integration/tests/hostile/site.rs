@@ -1,0 +1,249 @@
+//! A host with a daemon, an attacker (alice) and somebody who wants to be served meanwhile (bob).
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Pid;
+use tonic::{Code, Status};
+use v6pod_integration::{Daemon, Host, Snapshot, User, eventually};
+use v6pod_proto::v1::ActivateResponse;
+
+use crate::{
+    caller::{Asked, Client},
+    holder::Holder,
+};
+
+/// The network that all of these tests have, as a table to be continued.
+pub const NETWORK: &str = "[network.default]\nprefix = \"2001:db8:1::/80\"\n";
+
+/// What anybody else's call may take while the daemon is under attack.
+const PROMPT: Duration = Duration::from_secs(1);
+/// What the kernel may take to finish what was closed or killed.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// The parts are dropped in this order.
+pub struct Site {
+    pub daemon: Daemon,
+    pub alice: User,
+    pub bob: User,
+    bobs: Holder,
+    pub folder: File,
+    pid: Pid,
+    before: Traces,
+    pub host: Host,
+}
+
+/// All that an attack could leave behind.
+#[derive(PartialEq)]
+struct Traces {
+    network: Snapshot,
+    records: BTreeMap<String, String>,
+    descriptors: usize,
+}
+
+impl Site {
+    /// With this configuration, settled.
+    #[track_caller]
+    pub fn new(configuration: &str) -> Self {
+        let host = Host::builder("one").user("alice").user("bob").without_wrapper().build();
+        let mut daemon = host.daemon(configuration);
+        let (alice, bob) = (host.user("alice"), host.user("bob"));
+        let bobs = Holder::own(&bob);
+        let folder = File::open(host.path("/run/v6pod")).expect("the daemon made it");
+        let pid = daemon.process().pid();
+        use_bridge(&host, &folder, bob.uid(), bobs.net().as_fd());
+        let before = Traces::at_rest(&host, pid);
+        Self { daemon, alice, bob, bobs, folder, pid, before, host }
+    }
+
+    /// A connection of a user's that passes these descriptors.
+    pub fn client(&self, uid: u32, descriptors: &[&OwnedFd]) -> Client {
+        let borrowed: Vec<_> = descriptors.iter().map(|descriptor| descriptor.as_fd()).collect();
+        Client::new(&self.folder, uid, &borrowed)
+    }
+
+    /// An Activate of alice's, on a connection of its own.
+    #[track_caller]
+    pub fn alices(
+        &self,
+        descriptors: &[&OwnedFd],
+        request: impl Into<Asked>,
+    ) -> Result<ActivateResponse, Status> {
+        self.activate(self.alice.uid(), descriptors, request)
+    }
+
+    /// An Activate, on a connection of its own, answered promptly.
+    #[track_caller]
+    pub fn activate(
+        &self,
+        uid: u32,
+        descriptors: &[&OwnedFd],
+        request: impl Into<Asked>,
+    ) -> Result<ActivateResponse, Status> {
+        let client = self.client(uid, descriptors);
+        let start = Instant::now();
+        let answer = client.activate(request);
+        assert!(start.elapsed() < PROMPT, "it took {:?}: {answer:?}", start.elapsed());
+        answer
+    }
+
+    /// Ends an attachment as the user.
+    #[track_caller]
+    pub fn deactivate(&self, uid: u32, id: &str) {
+        self.client(uid, &[]).deactivate(id).unwrap_or_else(|status| panic!("Deactivate of {id}: {status}"));
+    }
+
+    /// Attaches and detaches a namespace of bob's, each promptly.
+    #[track_caller]
+    pub fn serves_bob(&self) {
+        serve(&self.folder, self.bob.uid(), self.bobs.net().as_fd());
+    }
+
+    /// Nothing on the host differs from before the attack, bob is served, and no descriptor is left.
+    #[track_caller]
+    pub fn is_unharmed(&self) {
+        self.serves_bob();
+        eventually(SETTLED, || self.is_unchanged());
+        assert_eq!(self.count(), 0, "attachments are left");
+    }
+
+    fn is_unchanged(&self) -> Result<(), String> {
+        let now = Traces::look(&self.host, self.pid);
+        self.before.network.same_as(&now.network)?;
+        if self.before.records != now.records {
+            return Err(format!("records: {:#?}", now.records));
+        }
+        if self.before.descriptors != now.descriptors {
+            let before = self.before.descriptors;
+            return Err(format!(
+                "{} descriptors, before {before}\n{}",
+                now.descriptors,
+                open_files(self.pid)
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many attachments there are, whoever owns them.
+    pub fn count(&self) -> usize {
+        self.client(0, &[]).list().expect("root may list").len()
+    }
+
+    /// The names of the links on the host that are the daemon's.
+    pub fn ports(&self) -> Vec<String> {
+        let output = self.host.run(["ip", "-brief", "link", "show", "type", "veth"]);
+        output.stdout.lines().filter_map(|line| line.split(['@', ' ']).next().map(str::to_owned)).collect()
+    }
+
+    /// The daemon's open descriptors.
+    pub fn descriptors(&self) -> usize {
+        descriptors(self.pid)
+    }
+
+    /// What the daemon has computed for so far.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("the daemon runs");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        // proc_pid_stat(5): fields 14 and 15, in hundredths of a second; the third is the first here.
+        let ticks: u64 = fields[11..=12].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// No line of the log has anything in it that a terminal would act on, or was not begun by the daemon.
+    #[track_caller]
+    pub fn log_is_clean(&self) {
+        for line in self.daemon.log().lines() {
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            let level = line.split_whitespace().next().unwrap_or_default();
+            assert!(["INFO", "WARN", "ERROR"].contains(&level), "{line:?}");
+        }
+    }
+}
+
+/// Panics unless a call was refused with this code and a sentence that has this in it.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(what: &str, outcome: Result<T, Status>, code: Code, gist: &str) -> Status {
+    let status = outcome.expect_err(what);
+    assert_eq!(status.code(), code, "{what}: {status}");
+    let sentence = status.message();
+    assert!(sentence.contains(gist), "{what}: {gist:?} is not in {sentence:?}");
+    assert!(sentence.len() < 500 && !sentence.chars().any(char::is_control), "{what}: {sentence:?}");
+    status
+}
+
+/// Has a first port on the bridge for as long as the bridge needs to notice, and to notice its end: a bridge
+/// that had one never again looks as if it had had none.
+#[track_caller]
+fn use_bridge(host: &Host, folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
+    let looks = |state: &str| {
+        eventually(SETTLED, || {
+            let bridge = host.run(["ip", "link", "show", "v6pod0"]);
+            if bridge.stdout.contains(state) { Ok(()) } else { Err(bridge) }
+        });
+    };
+    let client = Client::new(folder, uid, &[namespace]);
+    let attachment = client.activate(()).expect("bob is served").attachment.expect("the answer holds it");
+    looks("state UP");
+    client.deactivate(&attachment.id).expect("bob is served");
+    looks("NO-CARRIER");
+}
+
+#[track_caller]
+fn serve(folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
+    let start = Instant::now();
+    let answer = Client::new(folder, uid, &[namespace]).activate(()).expect("bob is served");
+    let attached = start.elapsed();
+    let id = answer.attachment.expect("the answer holds it").id;
+    let client = Client::new(folder, uid, &[]);
+    let list = client.list().expect("bob is served");
+    let listed = start.elapsed() - attached;
+    assert!(list.iter().any(|attachment| attachment.id == id), "{id} is not in {list:?}");
+    client.deactivate(&id).expect("bob is served");
+    assert!(attached < PROMPT && listed < PROMPT, "bob waited: Activate {attached:?}, List {listed:?}");
+}
+
+impl Traces {
+    /// Looks until it sees the same twice: the kernel and the daemon are done with their first caller.
+    #[track_caller]
+    fn at_rest(host: &Host, pid: Pid) -> Self {
+        let mut former = Self::look(host, pid);
+        eventually(SETTLED, || {
+            thread::sleep(Duration::from_millis(100));
+            let now = Self::look(host, pid);
+            let same = now == former;
+            former = now;
+            if same { Ok(()) } else { Err("it is still changing") }
+        });
+        former
+    }
+
+    #[track_caller]
+    fn look(host: &Host, pid: Pid) -> Self {
+        Self { network: host.snapshot(), records: records(host), descriptors: descriptors(pid) }
+    }
+}
+
+/// The records of attachments on the host, by file name.
+pub fn records(host: &Host) -> BTreeMap<String, String> {
+    let folder = fs::read_dir(host.path("/var/lib/v6pod/attachments")).expect("the daemon made it");
+    let files = folder.filter_map(Result::ok).map(|entry| {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        (entry.file_name().to_string_lossy().into_owned(), text)
+    });
+    files.collect()
+}
+
+fn descriptors(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+fn open_files(pid: Pid) -> String {
+    let folder = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().filter_map(Result::ok);
+    let links = folder.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string()));
+    links.collect::<Vec<_>>().join("\n")
+}
