@@ -58,6 +58,10 @@ impl Background {
     pub fn signal(&mut self, signal: Signal) {
         let pid = self.pid();
         kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot signal: {error}\n{self}"));
+        if signal == Signal::CONT {
+            // nsenter stopped itself too.
+            let _ = kill_process(Pid::from_child(&self.child), signal);
+        }
     }
 
     /// Waits until it has ended of itself; panics when it does not within `limit`.

@@ -32,6 +32,7 @@ pub struct Command {
     environment: Vec<(OsString, OsString)>,
     input: Option<Vec<u8>>,
     limit: Duration,
+    in_engine: bool,
 }
 
 impl Command {
@@ -41,7 +42,14 @@ impl Command {
         arguments: impl IntoIterator<Item = A>,
     ) -> Self {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-        Self { host: host.clone(), account, arguments, environment: Vec::new(), input: None, limit: LIMIT }
+        let (host, environment) = (host.clone(), Vec::new());
+        Self { host, account, arguments, environment, input: None, limit: LIMIT, in_engine: false }
+    }
+
+    /// Takes the program from the host's other release, if it has one.
+    pub fn in_engine(mut self) -> Self {
+        self.in_engine = true;
+        self
     }
 
     /// Adds a variable to the environment.
@@ -116,8 +124,10 @@ impl Command {
     fn entered(&self) -> process::Command {
         let home = self.home();
         let mut command = process::Command::new("nsenter");
+        let engine = self.host.engine().filter(|_| self.in_engine);
+        let mount = engine.map_or_else(|| "--mount".to_owned(), |path| format!("--mount={}", path.display()));
         command
-            .args(["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--target"])
+            .args(["--net", &mount, "--pid", "--uts", "--ipc", "--cgroup", "--target"])
             .arg(self.host.pid().to_string())
             .arg(format!("--wdns={home}"))
             .args(["--", "setpriv", "--pdeathsig", "KILL"])

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read, Seek},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Stdio},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustix::process::geteuid;
@@ -14,6 +14,7 @@ use rustix::process::geteuid;
 use crate::{
     Background, Command, Consul, Daemon, Output, Snapshot, User,
     command::Account,
+    engine,
     namespaces::CLIENT,
     paths::{cache, program},
     slot::Slot,
@@ -31,6 +32,7 @@ struct Holder {
     name: String,
     pid: u32,
     users: Vec<Account>,
+    engine: OnceLock<PathBuf>,
     parent: Child,
     // Dropped, or closed by the kernel when this process dies, it ends the host.
     stdin: Option<ChildStdin>,
@@ -44,6 +46,7 @@ pub struct Builder {
     name: String,
     users: Vec<String>,
     network_command: &'static str,
+    engine: Option<&'static str>,
 }
 
 impl Builder {
@@ -57,6 +60,14 @@ impl Builder {
     /// Lets podman call the real slirp4netns instead of v6pod's wrapper.
     pub fn without_wrapper(mut self) -> Self {
         self.network_command = "/usr/bin/slirp4netns";
+        self
+    }
+
+    /// Gives its users the podman of another Debian release, `11` (3.0.1) or `13` (5.4.2). With v6pod's
+    /// wrapper, slirp4netns is what rootless containers get by default there; without it, that is left as it
+    /// is.
+    pub fn engine(mut self, release: &'static str) -> Self {
+        self.engine = Some(release);
         self
     }
 
@@ -75,7 +86,15 @@ impl Builder {
         let mut parent = self.spawn(&slot, &users);
         let stdin = parent.child.stdin.take();
         let pid = parent.wait_until_ready();
-        Host(Arc::new(Holder { name: self.name, pid, users, parent: parent.child, stdin, _slot: slot }))
+        let (parent, engine) = (parent.child, OnceLock::new());
+        let host = Host(Arc::new(Holder { name: self.name, pid, users, engine, parent, stdin, _slot: slot }));
+        if let Some(release) = self.engine {
+            host.0.engine.get_or_init(|| engine::set_up(&host, release, self.network_command));
+            if release == "11" {
+                host.0.users.iter().for_each(|account| engine::import(&host, account));
+            }
+        }
+        host
     }
 
     fn spawn(&self, slot: &Slot, users: &[Account]) -> Starting {
@@ -152,7 +171,7 @@ impl Host {
 
     /// A host to be described further.
     pub fn builder(name: &str) -> Builder {
-        Builder { name: name.to_owned(), users: Vec::new(), network_command: WRAPPER }
+        Builder { name: name.to_owned(), users: Vec::new(), network_command: WRAPPER, engine: None }
     }
 
     /// The name it was given, which is also its host name.
@@ -163,6 +182,11 @@ impl Host {
     /// Its PID 1, as the machine numbers it.
     pub fn pid(&self) -> u32 {
         self.0.pid
+    }
+
+    /// The mount namespace of another release's podman, if its users have that.
+    pub(crate) fn engine(&self) -> Option<&Path> {
+        self.0.engine.get().map(PathBuf::as_path)
     }
 
     /// One of its users.

@@ -26,6 +26,7 @@ mod background;
 mod command;
 mod consul;
 mod daemon;
+mod engine;
 mod host;
 mod namespaces;
 mod net;

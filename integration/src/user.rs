@@ -63,13 +63,18 @@ impl User {
     /// Runs podman; panics unless it succeeds.
     #[track_caller]
     pub fn podman<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
-        self.run(prefixed(&["podman"], arguments))
+        self.podman_command(arguments).run()
     }
 
     /// Runs podman, whatever comes of it.
     #[track_caller]
     pub fn try_podman<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
-        self.try_run(prefixed(&["podman"], arguments))
+        self.podman_command(arguments).try_run()
+    }
+
+    /// A run of podman, to be refined.
+    pub fn podman_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        self.command(prefixed(&["podman"], arguments)).in_engine()
     }
 
     /// The process id, inside the host, of a running container's first process.

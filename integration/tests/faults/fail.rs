@@ -1,0 +1,74 @@
+//! A step that fails, as if the kernel had refused it: the caller is told, nothing is left, and the next
+//! try succeeds.
+
+use v6pod_integration::{Namespaces, attached, eventually};
+
+use crate::{
+    site::{LATER, SOON, Site},
+    steps::steps,
+};
+
+#[test]
+fn attaching_fails_at_each_step_and_leaves_nothing() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    for step in steps("attach") {
+        site.restart_with(&format!("fail:{step}"));
+        let namespace = Namespaces::new(&site.alice, 1);
+        let outcome = site.alice.try_attach(&namespace, "victim");
+        if step == "attach.published" {
+            // Nothing can fail any more.
+            outcome.expect_success();
+            namespace.kill();
+            eventually(SOON, || site.only(&[]));
+            continue;
+        }
+        let refused = outcome.expect_failure();
+        assert!(refused.stdout.contains("a test asked for this failure"), "{step}: {refused}");
+        site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));
+        assert_eq!(namespace.inside(&["ip", "-o", "link"]).run().stdout.lines().count(), 1, "{step}");
+        assert_eq!(site.lookup("victim"), "", "{step}");
+
+        let victim = attached(&site.alice.try_attach(&namespace, "victim").expect_success().stdout).remove(0);
+        eventually(SOON, || site.whole(&victim, "victim").map_err(|error| format!("{step}: {error}")));
+        namespace.kill();
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+}
+
+#[test]
+fn detaching_fails_at_each_step_and_the_next_try_finishes_it() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    for step in steps("detach") {
+        site.restart_with(&format!("fail:{step}"));
+        let (namespace, victim) = site.attach("victim");
+        let failed = site.try_deactivate(&victim.id).expect_failure();
+        assert!(failed.stderr.contains("a test asked for this failure"), "{step}: {failed}");
+        site.try_deactivate(&victim.id).expect_success();
+        site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));
+        assert_eq!(site.lookup("victim"), "", "{step}");
+        namespace.kill();
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+}
+
+#[test]
+fn detaching_fails_at_each_step_and_the_next_start_finishes_it() {
+    let mut site = Site::new();
+    for step in steps("detach") {
+        site.restart_with(&format!("fail:{step}"));
+        let (namespace, victim) = site.attach("victim");
+        site.try_deactivate(&victim.id).expect_failure();
+        let recorded = site.record(&victim.id);
+        site.daemon.stop();
+        site.start();
+        // Nothing was written down yet: then nothing has happened.
+        if recorded.is_some_and(|(state, _)| state == "active") {
+            eventually(SOON, || site.whole(&victim, "victim").map_err(|error| format!("{step}: {error}")));
+            site.try_deactivate(&victim.id).expect_success();
+        }
+        site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));
+        namespace.kill();
+    }
+}

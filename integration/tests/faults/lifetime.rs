@@ -1,0 +1,193 @@
+//! The daemon is killed, or told to stop, while nothing is the matter, or everything; what lasts as long as
+//! something else ends with that, before, after and during its absence.
+
+use std::{thread, time::Duration};
+
+use v6pod_integration::{Namespaces, Signal, attached, eventually, test_client};
+
+use crate::site::{GATEWAY, LATER, SOON, Site};
+
+#[test]
+fn a_lease_is_found_again_after_a_restart() {
+    let mut site = Site::new();
+    let namespace = Namespaces::new(&site.alice, 1);
+    let (mut client, held) = site.alice.hold(&namespace, "held");
+    site.daemon.kill9();
+    site.start();
+    eventually(SOON, || site.whole(&held, "held"));
+    client.kill9();
+    eventually(SOON, || site.only(&[]));
+    assert_eq!(site.lookup("held"), "");
+}
+
+#[test]
+fn a_lease_that_ended_meanwhile_is_noticed_at_the_start() {
+    let mut site = Site::new();
+    let (gone, still) = (Namespaces::new(&site.alice, 1), Namespaces::new(&site.alice, 1));
+    let (mut client, _) = site.alice.hold(&gone, "gone");
+    let (_client, held) = site.alice.hold(&still, "held");
+    site.daemon.kill9();
+    client.kill9();
+    site.start();
+    // At once, not in a moment: nobody can have seen it.
+    site.only(&[&held.id]).expect("the start has finished it");
+    assert_eq!(gone.inside(&["ip", "-o", "link"]).run().stdout.lines().count(), 1);
+    eventually(SOON, || site.whole(&held, "held"));
+}
+
+#[test]
+fn a_namespace_that_ended_meanwhile_is_noticed_at_the_start() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    let (namespace, _) = site.attach("gone");
+    site.daemon.kill9();
+    namespace.kill();
+    site.start();
+    eventually(LATER, || site.only(&[]));
+    eventually(LATER, || before.same_as(&site.host.snapshot()));
+}
+
+#[test]
+fn a_lease_that_was_passed_on_is_found_again_too() {
+    let mut site = Site::new();
+    let namespace = Namespaces::new(&site.alice, 1);
+    let line = format!("{} held\n", namespace.pids()[0]);
+    let client = test_client(&site.alice, &["attach", "1", "pass"], &line).run();
+    let held = attached(&client.stdout).remove(0);
+    site.daemon.kill9();
+    site.start();
+    eventually(SOON, || site.whole(&held, "held"));
+    // Its holder is the only `sleep` that is not a namespace's.
+    let holders = format!("pgrep -x sleep | grep -vx {} | xargs kill -9", namespace.pids()[0]);
+    site.host.sh(&holders);
+    eventually(SOON, || site.only(&[]));
+}
+
+#[test]
+fn slirp4netns_holds_the_lease_over_a_restart() {
+    let mut site = Site::new();
+    site.alice.podman(["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
+    let web = site.named("web");
+    site.daemon.kill9();
+    site.start();
+    eventually(SOON, || site.whole(&web, "web"));
+    site.host.run(["pkill", "-9", "slirp4netns"]);
+    eventually(SOON, || site.only(&[]));
+    eventually(SOON, || if site.lookup("web").is_empty() { Ok(()) } else { Err("the name is still there") });
+}
+
+#[test]
+fn sigterm_ends_the_daemon_and_no_container() {
+    let mut site = Site::new();
+    let (_namespace, web) = site.attach("web");
+    let watching = ["grpcurl", "-plaintext", "-unix"];
+    let socket = "/run/v6pod/v6pod.sock";
+    let mut watch = site.host.spawn(watching.iter().chain(&[socket, "v6pod.v1.Attachments/Watch"]));
+    let idle = site.host.spawn(["socat", "-u", "UNIX-CONNECT:/run/v6pod/v6pod.sock", "STDOUT"]);
+    eventually(LATER, || if watch.log().contains("KIND_SYNCED") { Ok(()) } else { Err(watch.log()) });
+    let ping = ["ping", "-6", "-c1", "-W1", &web.address];
+    // `stop` allows 5 s; with nothing to finish it takes next to none.
+    site.daemon.stop();
+    watch.wait(SOON);
+    drop(idle);
+    site.host.run(ping);
+    site.daemon.start();
+    eventually(SOON, || site.whole(&web, "web"));
+    site.only(&[&web.id]).expect("one container");
+}
+
+#[test]
+fn sigterm_in_the_middle_of_much_work() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    let namespaces = Namespaces::new(&site.alice, 60);
+    let mut client = test_client(&site.alice, &["attach", "30"], &namespaces.lines()).spawn();
+    eventually(LATER, || if client.log().lines().count() > 5 { Ok(()) } else { Err(client.log()) });
+    site.daemon.stop();
+    client.wait(LATER);
+    let done = client.log().lines().filter(|line| !line.contains("error")).count();
+    site.daemon.start();
+    let restored = site.list();
+    // What was answered is there; what was begun is there or gone.
+    assert!(restored.len() >= done, "{} of {done}", restored.len());
+    site.only(&restored.iter().map(String::as_str).collect::<Vec<_>>()).expect("all agrees");
+    namespaces.kill();
+    eventually(LATER, || site.only(&[]));
+    eventually(LATER, || before.same_as(&site.host.snapshot()));
+}
+
+#[test]
+fn killed_at_any_moment_of_much_work() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    for round in 0..8 {
+        let namespaces = Namespaces::new(&site.alice, 30);
+        let mut client = test_client(&site.alice, &["attach", "10"], &namespaces.lines()).spawn();
+        if round % 2 == 0 {
+            eventually(LATER, || if client.log().lines().count() > 5 { Ok(()) } else { Err(client.log()) });
+        } else {
+            client.wait(LATER);
+            // In the middle of detaching.
+            let ids: String = site.list().iter().map(|id| format!("{id}\n")).collect();
+            client = test_client(&site.alice, &["detach", "10"], &ids).spawn();
+        }
+        thread::sleep(Duration::from_millis(7 * round));
+        site.daemon.kill9();
+        client.wait(LATER);
+        site.start();
+        let left = site.list();
+        eprintln!("round {round}: {} of 30 left", left.len());
+        site.only(&left.iter().map(String::as_str).collect::<Vec<_>>()).expect("all agrees");
+        for id in &left {
+            assert_eq!(site.check(id), [""; 0], "round {round}");
+        }
+        namespaces.kill();
+        eventually(LATER, || site.only(&[]));
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+}
+
+#[test]
+fn a_namespace_may_end_at_any_moment_of_an_attach() {
+    let site = Site::new();
+    let before = site.at_rest();
+    let race = r#"
+        for i in $(seq 100); do
+            unshare --user --map-root-user --net sleep infinity & holder=$!
+            until [ "$(readlink /proc/$holder/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+            echo "$holder name$i" | /usr/libexec/v6pod/v6pod-test-client attach 1 &
+            sleep 0.00$((i % 10))$((i / 10 % 10)); kill -9 $holder
+            wait $! || true
+        done"#;
+    let output = site.alice.command(["bash", "-c", race]).run();
+    let (mut attached, mut failed) = (0, Vec::new());
+    for line in output.stdout.lines() {
+        if line.contains("\"address\"") { attached += 1 } else { failed.push(line) }
+    }
+    eprintln!("{attached} were attached in time, {} were not: {:?}", failed.len(), failed.first());
+    assert_eq!(attached + failed.len(), 100, "{output}");
+    eventually(LATER, || site.only(&[]));
+    eventually(LATER, || before.same_as(&site.host.snapshot()));
+    assert!(!site.daemon.log().contains("panicked") && !site.daemon.log().contains("ERROR"));
+}
+
+#[test]
+fn a_stopped_daemon_goes_on_where_it_was() {
+    let mut site = Site::new();
+    let (web_namespace, web) = site.attach("web");
+    let namespace = Namespaces::new(&site.alice, 1);
+    site.daemon.process().signal(Signal::STOP);
+    let line = format!("{} late\n", namespace.pids()[0]);
+    let mut client = test_client(&site.alice, &["attach", "1"], &line).spawn();
+    thread::sleep(Duration::from_millis(200));
+    assert!(client.is_running(), "it waits\n{client}");
+    // Meanwhile both namespaces end; only the one on its way in a message is still held.
+    namespace.kill();
+    web_namespace.kill();
+    let ping = ["ping", "-6", "-c1", "-W1", &web.address];
+    eventually(LATER, || if site.host.try_run(ping).success() { Err("it still answers") } else { Ok(()) });
+    site.host.run(["ping", "-6", "-c1", "-W1", GATEWAY]);
+    site.daemon.process().signal(Signal::CONT);
+    client.wait(LATER);
+    eventually(SOON, || site.only(&[]));
+}
