@@ -112,38 +112,36 @@ impl Drop for Seat {
     }
 }
 
-/// Connections, as they come, each with its caller.
+/// Connections, as they come, each with its caller. Never ends.
 pub fn incoming(
     listener: UnixListener,
     admin_group: Option<u32>,
 ) -> impl AsyncStream<Item = Result<Stream, std::convert::Infallible>> {
-    let (sender, receiver) = tokio::sync::mpsc::channel(16);
-    tokio::spawn(async move {
-        let seats = Seats::default();
-        let mut pause = PAUSES.0;
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = sender.closed() => return,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    pause = PAUSES.0;
-                    if let Some(stream) = admit(stream, admin_group, &seats)
-                        && sender.send(Ok(stream)).await.is_err()
-                    {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, ?pause, "accepting rests");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
+    let seats = Seats::default();
+    // Polled by the server itself: a task and a channel in between would cost each call two hand-overs.
+    futures_util::stream::unfold((listener, seats), move |(listener, seats)| async move {
+        let stream = next(&listener, admin_group, &seats).await;
+        Some((Ok(stream), (listener, seats)))
+    })
+}
+
+async fn next(listener: &UnixListener, admin_group: Option<u32>, seats: &Seats) -> Stream {
+    let mut pause = PAUSES.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                pause = PAUSES.0;
+                if let Some(stream) = admit(stream, admin_group, seats) {
+                    return stream;
                 }
             }
+            Err(error) => {
+                tracing::warn!(%error, ?pause, "accepting rests");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
         }
-    });
-    tokio_stream::wrappers::ReceiverStream::new(receiver)
+    }
 }
 
 /// Lets a connection in, or drops it.

@@ -11,6 +11,9 @@
 //! Detaching removes the host's end by its name; the far end, the port, its forwarding entry and the
 //! routes go with it.
 
+mod check;
+mod port;
+
 use std::{
     fs, io,
     net::Ipv6Addr,
@@ -19,17 +22,13 @@ use std::{
 };
 
 use ipnet::Ipv6Net;
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
-};
 use rustix::io::Errno;
 
+use self::check::permanent_neighbours;
 use super::{
     Error, Network,
     announce::Announcer,
     host::{self, Changes},
-    inside,
     netlink::{Link, Socket},
     request,
 };
@@ -131,136 +130,6 @@ impl Bridge {
         requests.push(request::address(index, self.mac.link_local(), LINK_LOCAL_LENGTH));
         requests.push(request::up(index));
         all(socket, requests, "setting up the bridge", &self.name)
-    }
-
-    fn create_link(
-        &self,
-        socket: &mut Socket,
-        attachment: &Attachment,
-        namespace: BorrowedFd<'_>,
-        bridge: &Link,
-    ) -> Result<u32, Error> {
-        let host = attachment.id.host_interface();
-        let veth = |index| request::Veth {
-            host: &host,
-            index,
-            bridge: bridge.index,
-            inside: attachment.interface.as_str(),
-            mac: attachment.mac,
-            mtu: attachment.mtu,
-            namespace: &namespace,
-        };
-        let index = attachment.id.host_index();
-        match socket.one(veth(index).create()) {
-            Ok(()) => return Ok(index),
-            // Perhaps it is the index that is taken. Then the kernel may choose one.
-            Err(error) if is(&error, Errno::EXIST) || is(&error, Errno::BUSY) => {}
-            Err(error) => return Err(self.not_created(attachment, error)),
-        }
-        socket.one(veth(0).create()).map_err(|error| self.not_created(attachment, error))?;
-        Ok(socket.link_by_name(&host).map_err(Error::step("finding the port", &host))?.index)
-    }
-
-    fn not_created(&self, attachment: &Attachment, error: io::Error) -> Error {
-        match Errno::from_io_error(&error) {
-            // Our own name is unique, so it is the other one that is taken.
-            Some(Errno::EXIST) => Error::InterfaceTaken(attachment.interface.to_string()),
-            Some(Errno::XFULL) => Error::NoPort(self.name.clone()),
-            _ => Error::step("creating the veth pair", &attachment.id.host_interface())(error),
-        }
-    }
-
-    /// Marks the host's end and makes it a port without ears.
-    fn make_port(&self, socket: &mut Socket, attachment: &Attachment) -> Result<(), Error> {
-        let host = attachment.id.host_interface();
-        socket
-            .one(request::port(&host, &attachment.id.alias()))
-            .map_err(Error::step("setting up the port", &host))?;
-        let path = format!("/proc/sys/net/ipv6/conf/{host}/accept_ra");
-        fs::write(&path, "0").map_err(|source| Error::Sysctl { path, source })
-    }
-
-    /// Enters where the attachment's MAC is, unless the bridge has it elsewhere: at another port, or as its
-    /// own. Whoever may choose an address must not draw another's frames.
-    fn claim_mac(socket: &mut Socket, attachment: &Attachment, port: u32) -> Result<(), Error> {
-        socket.one(request::new_forwarding_entry(port, attachment.mac)).map_err(|error| {
-            if is(&error, Errno::EXIST) {
-                return Error::MacTaken(attachment.mac);
-            }
-            Error::step("entering the MAC", &attachment.mac)(error)
-        })
-    }
-
-    /// What the host has to know of the attachment: where its MAC is and which MAC its address has.
-    fn host_entries(
-        socket: &mut Socket,
-        attachment: &Attachment,
-        port: u32,
-        bridge: u32,
-    ) -> Result<(), Error> {
-        let requests = vec![
-            request::forwarding_entry(port, attachment.mac),
-            request::neighbour(bridge, attachment.address, attachment.mac),
-        ];
-        all(socket, requests, "entering the neighbour", &attachment.address.to_string())
-    }
-
-    fn configure_inside(&self, attachment: &Attachment, namespace: BorrowedFd<'_>) -> Result<(), Error> {
-        let name = attachment.interface.as_str();
-        inside::run(namespace, || {
-            let conf = format!("/proc/sys/net/ipv6/conf/{name}");
-            fs::write(format!("{conf}/disable_ipv6"), "0")?;
-            fs::write(format!("{conf}/accept_ra"), "0")?;
-            let mut socket = Socket::open()?;
-            let index = socket.link_by_name(name)?.index;
-            let mut requests = vec![
-                request::without_generated_addresses(index),
-                request::address(index, attachment.address, self.prefix.prefix_len()),
-                request::address(index, attachment.mac.link_local(), LINK_LOCAL_LENGTH),
-                request::up(index),
-            ];
-            if let Some(gateway) = self.gateway {
-                if self.own {
-                    requests.push(request::neighbour(index, gateway, self.mac));
-                }
-                if attachment.default_route {
-                    requests.push(request::default_route(index, gateway));
-                }
-            }
-            socket.send(requests)?.into_iter().collect()
-        })
-        .map_err(Error::step("configuring the interface inside", name))
-    }
-
-    fn announce(&self, bridge: u32, attachment: &Attachment) {
-        // Nobody depends on it: on our own prefix a neighbour entry cannot be stale. So it fails nothing.
-        if let Err(error) = self.announcer.announce(bridge, attachment.address, attachment.mac) {
-            tracing::debug!(id = %attachment.id, %error, "announcing the address");
-        }
-    }
-
-    fn attach_steps(
-        &self,
-        attachment: &Attachment,
-        namespace: BorrowedFd<'_>,
-        fault: Fault,
-    ) -> Result<(), Error> {
-        let fail = |step| Error::step(step, &attachment.id);
-        let mut socket = Socket::open().map_err(fail("opening netlink"))?;
-        let bridge = self.link(&mut socket)?;
-        let port = self.create_link(&mut socket, attachment, namespace, &bridge)?;
-        fault.after("attach.link").map_err(fail("attach.link"))?;
-        self.make_port(&mut socket, attachment)?;
-        fault.after("attach.port").map_err(fail("attach.port"))?;
-        Self::claim_mac(&mut socket, attachment, port)?;
-        Self::host_entries(&mut socket, attachment, port, bridge.index)?;
-        fault.after("attach.neighbour").map_err(fail("attach.neighbour"))?;
-        self.configure_inside(attachment, namespace)?;
-        fault.after("attach.inside").map_err(fail("attach.inside"))?;
-        socket.one(request::up(port)).map_err(fail("bringing the port up"))?;
-        fault.after("attach.up").map_err(fail("attach.up"))?;
-        self.announce(bridge.index, attachment);
-        fault.after("attach.announced").map_err(fail("attach.announced"))
     }
 }
 
@@ -373,59 +242,6 @@ impl Network for Bridge {
     fn host_link(&self) -> &str {
         &self.name
     }
-}
-
-impl Bridge {
-    fn problems(&self, attachment: &Attachment) -> Result<Vec<String>, Error> {
-        let host = attachment.id.host_interface();
-        let mut socket = Socket::open().map_err(Error::step("opening netlink", &host))?;
-        let bridge = self.link(&mut socket)?;
-        let mut problems = Vec::new();
-        match socket.link_by_name(&host) {
-            Err(_) => problems.push(format!("the link {host} is gone")),
-            Ok(port) => {
-                if port.controller != bridge.index {
-                    problems.push(format!("{host} is not a port of {}", self.name));
-                }
-                if !port.up {
-                    problems.push(format!("{host} is down"));
-                }
-                if port.alias != attachment.id.alias() {
-                    problems.push(format!("{host} has lost its mark, the alias {}", attachment.id.alias()));
-                }
-            }
-        }
-        let neighbours = permanent_neighbours(&mut socket, bridge.index)
-            .map_err(Error::step("reading the neighbours", &self.name))?;
-        if !neighbours.contains(&(attachment.address, attachment.mac)) {
-            problems.push(format!("{} has no neighbour entry on {}", attachment.address, self.name));
-        }
-        if !bridge.up {
-            problems.push(format!("the bridge {} is down", self.name));
-        }
-        Ok(problems)
-    }
-}
-
-fn permanent_neighbours(socket: &mut Socket, link: u32) -> io::Result<Vec<(Ipv6Addr, Mac)>> {
-    let mut found = Vec::new();
-    for message in socket.dump(request::neighbours())? {
-        let RouteNetlinkMessage::NewNeighbour(message) = message else { continue };
-        if message.header.ifindex != link || message.header.state != NeighbourState::Permanent {
-            continue;
-        }
-        let mut address = None;
-        let mut mac = None;
-        for attribute in message.attributes {
-            match attribute {
-                NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) => address = Some(found),
-                NeighbourAttribute::LinkLayerAddress(octets) => mac = octets.try_into().ok().map(Mac),
-                _ => {}
-            }
-        }
-        found.extend(address.zip(mac));
-    }
-    Ok(found)
 }
 
 fn all(
