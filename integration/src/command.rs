@@ -46,7 +46,7 @@ impl Command {
         Self { host, account, arguments, environment, input: None, limit: LIMIT, in_engine: false }
     }
 
-    /// Takes the program from the host's other release, if it has one.
+    /// Takes the program from the host's other release, if it has one; [`crate::User::podman`] does so.
     pub fn in_engine(mut self) -> Self {
         self.in_engine = true;
         self

@@ -50,7 +50,10 @@ mkdir -p "$root/etc/containers"
     printf "[network]\ndefault_rootless_network_cmd = \"slirp4netns\"\n"
   fi
 } >"$root/etc/containers/containers.conf"
-cp /etc/containers/{storage.conf,policy.json} "$root/etc/containers/"
+cp /etc/containers/policy.json "$root/etc/containers/"
+# The folders are for root alone; on the overlay there could be no other.
+printf "[storage]\ndriver = \"overlay\"\nrunroot = \"%s\"\ngraphroot = \"%s\"\n" \
+  /run/containers/storage /run/containers/graph >"$root/etc/containers/storage.conf"
 
 cd "$root"
 pivot_root . .

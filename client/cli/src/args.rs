@@ -23,9 +23,13 @@ Exit codes:
   126  COMMAND cannot be executed
   127  COMMAND cannot be found";
 
+const SETUP_NOTES: &str = "\
+Files of somebody else's are not overwritten. Where podman reads no drop-in files
+(before 3.3) the lines go into containers.conf, between two marked lines.";
+
 const JSON_NOTES: &str = "\
 With --json the output is one JSON document: the answer as v6pod.v1 defines it, in
-snake_case. watch prints one JSON object a line.";
+snake_case; setup tells of its files. watch prints one JSON object a line.";
 
 /// Routable IPv6 addresses and names for rootless containers
 #[derive(Debug, Parser)]
@@ -61,13 +65,57 @@ pub enum Command {
     Status,
     /// Attach a network namespace
     #[command(after_help = ATTACH_NOTES)]
-    Attach(Attach),
+    Attach(Box<Attach>),
     /// End an attachment
     Detach(Which),
     /// Compare an attachment with the kernel and the registries
     ///
     /// The exit code is 1 if something is amiss.
     Check(Which),
+    /// Write the few lines of configuration that an engine needs to use v6pod
+    ///
+    /// As root: for every user of this host. As an ordinary user: for yourself.
+    #[command(after_help = SETUP_NOTES)]
+    Setup(Setup),
+}
+
+/// What to set up, and for whom.
+#[derive(Debug, clap::Args)]
+pub struct Setup {
+    /// What is to use v6pod
+    #[arg(value_enum)]
+    pub target: Target,
+    /// Set it up for this user (root may name anyone)
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Remove what setup wrote, and nothing else
+    #[arg(long)]
+    pub undo: bool,
+    /// Say what would be written or removed, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What can be set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Target {
+    /// podman 2 to 5 with slirp4netns: every rootless container
+    Podman,
+    /// podman's OCI hook: containers with the annotation v6pod.network, beside any other networking
+    Hook,
+    /// Rootless Docker: one address for all its containers
+    Docker,
+}
+
+impl Target {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Hook => "hook",
+            Self::Docker => "docker",
+        }
+    }
 }
 
 /// Names one attachment.

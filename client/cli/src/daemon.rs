@@ -2,8 +2,8 @@
 
 use std::{future::Future, os::fd::OwnedFd, path::Path, time::Duration};
 
-use tonic::{Response, Status, Streaming, transport::Channel};
-use v6pod_client::connect;
+use tonic::{Response, Status, Streaming};
+use v6pod_client::{channel::Channel, connect};
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
     ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest, WatchResponse,

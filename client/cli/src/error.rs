@@ -9,7 +9,7 @@ use std::{
 use tonic::{Code, Status};
 use v6pod_client::connect;
 
-use crate::text;
+use crate::{commands::setup, text};
 
 /// Exit codes, as `--help` has them.
 pub const FAILED: u8 = 1;
@@ -118,6 +118,9 @@ pub enum Error {
     /// Registries are unhealthy.
     #[error("{0}")]
     Unhealthy(String),
+    /// Configuration could not be written.
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
     /// Standard output is closed.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -135,6 +138,7 @@ impl Error {
                 _ => FAILED,
             },
             Self::NoAttachment(_) | Self::NoProcess(_) | Self::NoNamespace(_) => NOT_FOUND,
+            Self::Setup(error) => error.exit_code(),
             // As shells and env(1) have it.
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Run { .. } => 126,

@@ -1,7 +1,9 @@
-//! The client core: one call of `Activate`, with a time limit over all of it.
+//! The client core: one call of `Activate`, with a time limit over all of it; and whatever else is asked of
+//! the daemon, likewise.
 //!
 //! Ways in are ordinary synchronous programs. They call [`activate`] once, and find here the runtime, the
-//! connection, the second try without a name, and a small set of outcomes to speak about.
+//! connection, the second try without names, and a small set of outcomes to speak about. What needs no
+//! descriptors goes through [`ask`].
 //!
 //! After an error the caller drops its lease. A daemon that was only slow sees that, and gives up what it
 //! may have built meanwhile; so an error means: not attached, now or later.
@@ -10,13 +12,14 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    pin::{Pin, pin},
     time::Duration,
 };
 
 use tonic::{Code, Status};
-use v6pod_proto::v1::{ActivateRequest, Attachment, attachments_client::AttachmentsClient};
+use v6pod_proto::v1::{ActivateRequest, Attachment};
 
-use crate::connect;
+use crate::{channel::Channel, connect, rpc};
 
 /// What to attach and how long that may take.
 #[derive(Debug)]
@@ -38,7 +41,11 @@ pub struct Activation {
 pub struct Activated {
     /// The attachment.
     pub attachment: Attachment,
-    /// Why it does not have the name that was asked for.
+    /// False if it existed before the call.
+    pub created: bool,
+    /// The resolvers the container can use.
+    pub dns_servers: Vec<String>,
+    /// Why it does not have the names that were asked for.
     pub unnamed: Option<Status>,
 }
 
@@ -64,32 +71,53 @@ pub enum Error {
 
 /// Attaches a namespace.
 pub fn activate(activation: Activation) -> Result<Activated, Error> {
-    let timeout = activation.timeout;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        // Made inside: a timer needs the runtime.
-        let limit = tokio::time::timeout(timeout, attempt(activation));
-        limit.await.unwrap_or(Err(Error::Slow(timeout)))
+    within(activation.timeout, attempt(activation))
+}
+
+/// Makes calls on one connection without descriptors.
+pub fn ask<T, F>(socket: &Path, timeout: Duration, calls: impl FnOnce(Channel) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    within(timeout, async {
+        let channel = connect::connect(socket, Vec::new()).await.map_err(Error::Away)?;
+        calls(channel).await.map_err(failed)
     })
 }
 
-/// Calls once and, if the name was the trouble, once more without it: an address without a name is worth
-/// more than neither.
+/// Does the work, for so long at most.
+fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut outcome = Err(Error::Slow(timeout));
+    run(timeout, pin!(async { outcome = work.await }))?;
+    outcome
+}
+
+/// Runs it on a runtime of its own. (A runtime for each kind of work would be much of the program's size.)
+fn run(timeout: Duration, work: Pin<&mut dyn Future<Output = ()>>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Made inside: a timer needs the runtime.
+        let _ = tokio::time::timeout(timeout, work).await;
+    });
+    Ok(())
+}
+
+/// Calls once and, if the names were the trouble, once more without them: an address without a name is
+/// worth more than neither.
 async fn attempt(activation: Activation) -> Result<Activated, Error> {
     let Activation { socket, namespace, lease, mut request, .. } = activation;
-    if request.name.is_empty() {
-        let attachment = call(&socket, namespace, lease, request).await?;
-        return Ok(Activated { attachment, unnamed: None });
+    if request.name.is_empty() && request.aliases.is_empty() {
+        return call(&socket, namespace, lease, request).await;
     }
     let again = (namespace.try_clone()?, lease.as_ref().map(OwnedFd::try_clone).transpose()?);
     let unnamed = match call(&socket, namespace, lease, request.clone()).await {
-        Ok(attachment) => return Ok(Activated { attachment, unnamed: None }),
         Err(Error::Refused(status)) if is_about_name(&status) => status,
-        Err(error) => return Err(error),
+        outcome => return outcome,
     };
     request.name.clear();
-    let attachment = call(&socket, again.0, again.1, request).await?;
-    Ok(Activated { attachment, unnamed: Some(unnamed) })
+    request.aliases.clear();
+    let activated = call(&socket, again.0, again.1, request).await?;
+    Ok(Activated { unnamed: Some(unnamed), ..activated })
 }
 
 /// Whether a refusal can be about the name. The contract knows ALREADY_EXISTS for a name or an address
@@ -104,12 +132,14 @@ async fn call(
     namespace: OwnedFd,
     lease: Option<OwnedFd>,
     request: ActivateRequest,
-) -> Result<Attachment, Error> {
+) -> Result<Activated, Error> {
     let descriptors = std::iter::once(namespace).chain(lease).collect();
     let channel = connect::connect(socket, descriptors).await.map_err(Error::Away)?;
-    let response = AttachmentsClient::new(channel).activate(request).await.map_err(failed)?;
+    let response = rpc::call(&channel, rpc::ACTIVATE, &request).await.map_err(failed)?;
     let nothing = || Error::Refused(Status::internal("the answer holds no attachment"));
-    response.into_inner().attachment.ok_or_else(nothing)
+    let attachment = response.attachment.ok_or_else(nothing)?;
+    let (created, dns_servers) = (response.created, response.dns_servers);
+    Ok(Activated { attachment, created, dns_servers, unnamed: None })
 }
 
 /// Tells the daemon's answers, which are headers and have no cause, from those tonic makes up.

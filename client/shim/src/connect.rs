@@ -1,4 +1,4 @@
-//! A tonic channel to the daemon that carries file descriptors.
+//! A channel to the daemon that carries file descriptors.
 //!
 //! The daemon takes a caller's namespace and lease from the very first bytes of a connection, so the
 //! first write (the HTTP/2 preface) goes out with `sendmsg` and `SCM_RIGHTS`; all later ones are plain.
@@ -22,17 +22,12 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::rt::TokioIo;
+use crate::{channel::Channel, connector};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::UnixStream,
 };
-use tonic::{
-    codegen::http::Uri,
-    transport::{Channel, Endpoint},
-};
-use tower_service::Service;
 
 /// Names another socket than [`v6pod_proto::SOCKET`].
 pub const SOCKET_VARIABLE: &str = "V6POD_SOCKET";
@@ -69,6 +64,14 @@ pub enum Error {
         /// What `connect` said.
         source: io::Error,
     },
+    /// The socket is closed to users, and the program that opens it for them has not.
+    #[error("cannot connect to {}, which is closed to users: {source}", .socket.display())]
+    Closed {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        source: connector::Error,
+    },
     /// Somebody else than root listens.
     #[error("{} belongs to uid {uid}, not to root", .socket.display())]
     NotRoot {
@@ -90,8 +93,8 @@ pub enum Error {
     Handshake {
         /// The socket.
         socket: PathBuf,
-        /// What tonic said.
-        source: tonic::transport::Error,
+        /// What was wrong.
+        source: hyper::Error,
     },
 }
 
@@ -124,32 +127,49 @@ pub async fn connect(socket: &Path, descriptors: Vec<OwnedFd>) -> Result<Channel
     if uid != root_here().map_err(who)? {
         return Err(Error::NotRoot { socket: socket.to_path_buf(), uid });
     }
-    let once = Once(Some(FirstWrite { stream, descriptors }));
-    // The name is only the `:authority` of the requests.
-    Endpoint::from_static("http://localhost")
-        .connect_with_connector(once)
-        .await
-        .map_err(|source| Error::Handshake { socket: socket.to_path_buf(), source })
+    let handshake = Channel::new(FirstWrite { stream, descriptors }).await;
+    handshake.map_err(|source| Error::Handshake { socket: socket.to_path_buf(), source })
 }
 
-/// Connects the socket. A stream socket whose accept queue is full answers EAGAIN instead of waiting
-/// when it is non-blocking, which it has to be here.
+/// Connects the socket, again for a while if its accept queue is full.
 async fn dial(socket: &Path) -> Result<UnixStream, Error> {
-    let mut tries = 0;
-    loop {
-        let source = match UnixStream::connect(socket).await {
-            Ok(stream) => return Ok(stream),
-            Err(source) => source,
-        };
-        tries += 1;
-        let socket = socket.to_path_buf();
-        match source.kind() {
-            io::ErrorKind::WouldBlock if tries < QUEUE_TRIES => tokio::time::sleep(QUEUE_WAIT).await,
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                return Err(Error::Away { socket, source });
-            }
-            _ => return Err(Error::Connect { socket, source }),
+    for _ in 0..QUEUE_TRIES {
+        match dial_once(socket).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(QUEUE_WAIT).await,
+            outcome => return outcome,
         }
+    }
+    dial_once(socket).await
+}
+
+/// Whether the accept queue was full: a stream socket then answers EAGAIN instead of waiting when it is
+/// non-blocking, which it has to be here.
+fn is_busy(error: &Error) -> bool {
+    match error {
+        Error::Connect { source, .. } => source.kind() == io::ErrorKind::WouldBlock,
+        Error::Closed { source, .. } => matches!(source, connector::Error::Busy),
+        _ => false,
+    }
+}
+
+async fn dial_once(socket: &Path) -> Result<UnixStream, Error> {
+    let source = match UnixStream::connect(socket).await {
+        Ok(stream) => return Ok(stream),
+        Err(source) => source,
+    };
+    let is_known = socket == Path::new(v6pod_proto::SOCKET);
+    let socket = socket.to_path_buf();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Err(Error::Away { socket, source }),
+        io::ErrorKind::PermissionDenied if is_known && connector::is_installed() => {
+            connector::connect().await.map_err(|source| match source {
+                connector::Error::Away => {
+                    Error::Away { socket, source: io::ErrorKind::ConnectionRefused.into() }
+                }
+                source => Error::Closed { socket, source },
+            })
+        }
+        _ => Err(Error::Connect { socket, source }),
     }
 }
 
@@ -173,24 +193,6 @@ fn translate_root(map: &str) -> Option<u32> {
             _ => None,
         }
     })
-}
-
-/// A connector that hands out the one connection it was given.
-struct Once(Option<FirstWrite>);
-
-impl Service<Uri> for Once {
-    type Response = TokioIo<FirstWrite>;
-    type Error = io::Error;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let ended = || io::Error::new(io::ErrorKind::NotConnected, "the daemon closed the connection");
-        std::future::ready(self.0.take().map(TokioIo::new).ok_or_else(ended))
-    }
 }
 
 /// A unix stream whose first write takes the descriptors along.

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstatfs};
 
 /// Opens a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
@@ -26,13 +26,20 @@ pub(crate) fn open_any(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
+/// Whether it is some namespace's file: on nsfs, or, before Linux 3.19, on proc.
+pub(crate) fn is_namespace(file: &File) -> bool {
+    const NSFS_MAGIC: u64 = 0x6e73_6673;
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    fstatfs(file).is_ok_and(|found| [NSFS_MAGIC, PROC_SUPER_MAGIC].contains(&(found.f_type.cast_unsigned())))
+}
+
 /// At most `limit` bytes of a regular file; more is an error.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_open(open(path)?, limit)
 }
 
-/// At most `limit` bytes of an open file; more is an error.
-pub(crate) fn read_open(file: File, limit: u64) -> io::Result<Vec<u8>> {
+/// At most `limit` bytes of an open file, or of standard input; more is an error.
+pub(crate) fn read_open(file: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {

@@ -21,7 +21,12 @@ pub(crate) fn usage(text: &str) {
 
 /// The line that [`line`] writes.
 fn format(text: &str) -> String {
-    let mut line = String::from("v6pod: ");
+    format!("v6pod: {}\n", plain(text))
+}
+
+/// `text` cut and made harmless, for conventions in which the author is known.
+pub(crate) fn plain(text: &str) -> String {
+    let mut line = String::new();
     for character in text.chars().take(LONGEST) {
         // The two separators are line ends to some programs, and not control characters.
         if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
@@ -30,7 +35,6 @@ fn format(text: &str) -> String {
             line.push(character);
         }
     }
-    line.push('\n');
     line
 }
 

@@ -1,9 +1,11 @@
-//! The commands, one file each. Each asks the daemon, writes, and gives the exit code.
+//! The commands, one file or folder each. Each asks the daemon (all but setup), writes, and gives the exit
+//! code.
 
 pub mod attach;
 pub mod check;
 pub mod detach;
 pub mod list;
+pub mod setup;
 pub mod show;
 pub mod status;
 pub mod watch;

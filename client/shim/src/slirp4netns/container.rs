@@ -4,6 +4,10 @@
 //! to, the name of the control socket, and, once conmon runs, conmon's arguments. The name comes from the
 //! container store (see [`super::storage`]) at every start, so a renamed container gets its new name.
 //!
+//! The patched podman of the original v6pod says the id in the environment, as `v6pod_id`. That is the last
+//! resort, because processes hand an environment down to others that it was not meant for. Its `v6pod_user`
+//! is not read: who the user is, the kernel tells the daemon.
+//!
 //! Everything here is read as the user and can be forged by the user: the daemon takes it for a wish, and
 //! for nothing else. Every failure only means to know less.
 
@@ -29,6 +33,12 @@ const SHARED: [&str; 2] = ["rootless-netns", "rootless-cni"];
 /// The container that does the same for podman 3.0 and 3.1.
 const SHARED_CONTAINER: &str = "rootless-cni-infra";
 
+/// Where the original v6pod's podman has the container's id.
+const HINT: &str = "v6pod_id";
+
+/// The name for what is no container (rootless Docker's one namespace), which nothing else would name.
+const NAME: &str = "V6POD_NAME";
+
 /// Where to look; made up in tests.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
@@ -43,7 +53,8 @@ pub struct World<'a> {
 pub enum Who {
     /// Several containers behind one namespace: an address of its own would be of no container.
     Shared,
-    /// One container, or something that is none (rootlesskit): then both are empty.
+    /// One container, or something that is none (rootlesskit): then there is no id, and only a name if
+    /// somebody has given it one.
     Container {
         /// The container's id.
         id: String,
@@ -65,9 +76,13 @@ pub fn find(world: World<'_>, line: &CommandLine) -> Who {
         Target::Path(_) => None,
     };
     let (conmon_id, conmon_name) = conmon.unwrap_or_default();
-    let id = traced.unwrap_or_else(|| conmon_id.clone());
+    let id = traced
+        .or_else(|| Some(conmon_id.clone()).filter(|id| !id.is_empty()))
+        .or_else(|| hint(world))
+        .unwrap_or_default();
     if id.is_empty() {
-        return Who::Container { id, name: String::new() };
+        let name = (world.environment)(NAME).and_then(|name| name.into_string().ok());
+        return Who::Container { id, name: name.unwrap_or_default() };
     }
     let name =
         stored_name(world, &id).or_else(|| (id == conmon_id).then_some(conmon_name)).unwrap_or_default();
@@ -97,6 +112,11 @@ fn is_podman_id(text: &str) -> bool {
 fn is_container_id(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     text.len() <= 128 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(inner)
+}
+
+/// The id that the patched podman says.
+fn hint(world: World<'_>) -> Option<String> {
+    (world.environment)(HINT)?.into_string().ok().filter(|id| is_container_id(id))
 }
 
 /// Id and name from the arguments of conmon, the parent of the container's process.

@@ -122,10 +122,13 @@ fn expand(world: World<'_>, user: &User, text: &str) -> OsString {
 fn name_in(graphroot: &Path, id: &str) -> Option<String> {
     let folders = fs::read_dir(graphroot).ok()?.flatten();
     let folders = folders.filter(|folder| folder.file_name().as_encoded_bytes().ends_with(b"-containers"));
-    folders.map(|folder| folder.path()).find_map(|folder| {
-        let lists = ["containers.json", "volatile-containers.json"];
-        lists.iter().find_map(|list| name_in_list(&folder.join(list), id))
-    })
+    folders.map(|folder| folder.path()).find_map(|folder| name_in_folder(&folder, id))
+}
+
+/// Looks through the lists of one storage driver, `<graphroot>/<driver>-containers`.
+pub(crate) fn name_in_folder(folder: &Path, id: &str) -> Option<String> {
+    let lists = ["containers.json", "volatile-containers.json"];
+    lists.iter().find_map(|list| name_in_list(&folder.join(list), id))
 }
 
 /// Reads one list entry by entry, keeping none.

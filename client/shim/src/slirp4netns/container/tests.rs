@@ -123,6 +123,34 @@ fn conmon_of_another_container_is_not_asked_for_the_name() {
 }
 
 #[test]
+fn a_patched_podman_may_tell_the_id_when_nothing_else_does() {
+    let hinted = |hint: &str| {
+        let mut tree = Tree::new();
+        tree.variables = vec![("v6pod_id", hint.to_owned()), ("v6pod_user", "0".to_owned())];
+        tree
+    };
+    let tree = hinted(ID);
+    assert_eq!(tree.find(PATH), who(ID, ""));
+    tree.store("home/.local/share/containers/storage", "web");
+    assert_eq!(tree.find(PATH), who(ID, "web"));
+    assert_eq!(hinted("web-1").find(PATH), who("web-1", ""));
+    for wrong in ["", "../x", "a b", "-x", "a\n", &"x".repeat(129)] {
+        assert_eq!(hinted(wrong).find(PATH), who("", ""), "{wrong:?}");
+    }
+    // Every trace counts for more.
+    let tree = hinted("hint");
+    tree.log(&format!("/t/slirp4netns-{ID}.log"));
+    assert_eq!(tree.find(PATH), who(ID, ""));
+    let tree = hinted("hint");
+    assert_eq!(tree.find(&format!("-a /t/{ID}.net {PATH}")), who(ID, ""));
+    tree.conmon(&format!("conmon -c {ID} -n web"));
+    assert_eq!(tree.find("70 tap0"), who(ID, "web"));
+    let tree = hinted(ID);
+    tree.log("/t/slirp4netns-rootless-netns.log");
+    assert_eq!(tree.find(PATH), Who::Shared);
+}
+
+#[test]
 fn rootlesskit_has_neither() {
     let tree = Tree::new();
     tree.conmon("rootlesskit -c x -n y");
@@ -130,6 +158,16 @@ fn rootlesskit_has_neither() {
     tree.conmon("conmon -c ../x -n y");
     assert_eq!(tree.find("70 tap0"), who("", ""));
     assert_eq!(tree.find("71 tap0"), who("", ""));
+}
+
+#[test]
+fn what_is_no_container_may_be_given_a_name() {
+    let mut tree = Tree::new();
+    tree.variables = vec![("V6POD_NAME", "docker".to_owned())];
+    assert_eq!(tree.find("70 tap0"), who("", "docker"));
+    // Inherited by podman, it is not meant for the container.
+    tree.log(&format!("/t/slirp4netns-{ID}.log"));
+    assert_eq!(tree.find(PATH), who(ID, ""));
 }
 
 #[test]

@@ -1,0 +1,135 @@
+//! A host whose users have another podman, and one way in which its containers get their address.
+
+use std::{net::Ipv6Addr, time::Duration};
+
+use serde_json::Value;
+use v6pod_integration::{Daemon, Host, Link, Net, User, eventually};
+
+/// What an address or a name may take to be there, or to be gone.
+pub const SOON: Duration = Duration::from_secs(2);
+
+/// How a podman gives its containers their address.
+#[derive(Clone, Copy)]
+pub struct Way {
+    /// Debian's release.
+    pub release: &'static str,
+    /// Whether it is the plugin; else it is the wrapper.
+    pub is_plugin: bool,
+}
+
+impl Way {
+    pub const WRAPPER_11: Self = Self { release: "11", is_plugin: false };
+    pub const WRAPPER_13: Self = Self { release: "13", is_plugin: false };
+    pub const PLUGIN_13: Self = Self { release: "13", is_plugin: true };
+}
+
+/// A host on a net, with its daemon.
+pub struct Site {
+    pub way: Way,
+    pub link: Link,
+    pub daemon: Daemon,
+    pub host: Host,
+    pub net: Net,
+}
+
+impl Site {
+    /// A site of the users alice and bob, each with a network `v6net` if that is the way.
+    pub fn new(way: Way) -> Self {
+        Self::configured(way, |prefix| format!("prefix = \"{prefix}\"\n"))
+    }
+
+    /// The same with this configuration for the daemon.
+    pub fn configured(way: Way, configuration: impl Fn(&str) -> String) -> Self {
+        let net = Net::new();
+        let builder = Host::builder("one").user("alice").user("bob").engine(way.release);
+        let host = if way.is_plugin { builder.without_wrapper() } else { builder }.build();
+        let link = net.join(&host);
+        let daemon = host.daemon(&configuration(&link.prefix));
+        let site = Self { way, link, daemon, host, net };
+        if way.is_plugin {
+            for user in [site.alice(), site.bob()] {
+                user.podman(["network", "create", "-d", "v6pod", "v6net"]);
+            }
+        }
+        site
+    }
+
+    pub fn alice(&self) -> User {
+        self.host.user("alice")
+    }
+
+    pub fn bob(&self) -> User {
+        self.host.user("bob")
+    }
+
+    /// The options of `podman run` and `podman pod create` for this way.
+    pub fn options(&self) -> &'static [&'static str] {
+        if self.way.is_plugin { &["--network", "v6net"] } else { &[] }
+    }
+
+    /// Runs a web server in a container of this name, with more options, and gives its address.
+    #[track_caller]
+    pub fn serve(&self, user: &User, name: &str, options: &[&str]) -> String {
+        let start = ["run", "-d", "--stop-timeout=0", "--cap-add=NET_RAW", "--name", name];
+        let server = ["busybox", "httpd", "-f", "-p", "[::]:8080", "-h", "/var/www"];
+        user.podman(start.iter().chain(self.options()).chain(options).chain(&server));
+        self.address(user, name)
+    }
+
+    /// The address that a running container has.
+    #[track_caller]
+    pub fn address(&self, user: &User, container: &str) -> String {
+        self.addresses(user, container).pop().unwrap_or_else(|| panic!("no address\n{}", self.daemon.log()))
+    }
+
+    /// The addresses that a running container has of ours, whatever the interface.
+    #[track_caller]
+    pub fn addresses(&self, user: &User, container: &str) -> Vec<String> {
+        let show = ["ip", "-6", "-o", "address", "show", "to", &self.link.prefix];
+        let shown = user.container_net(container, show).run();
+        let words: Vec<_> = shown.stdout.split_whitespace().collect();
+        let pairs = words.windows(2).filter(|pair| pair[0] == "inet6");
+        let address = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
+        pairs.map(|pair| address(pair[1])).filter(|text| text.parse::<Ipv6Addr>().is_ok()).collect()
+    }
+
+    /// Everybody reaches the web server of a container under its address and finds it under its name.
+    #[track_caller]
+    pub fn is_served(&self, name: &str, address: &str) {
+        eventually(SOON, || match &self.lookup(name)[..] {
+            [found] if found == address => Ok(()),
+            other => Err(format!("{name}: {other:?}, not {address}\n{}", self.daemon.log())),
+        });
+        self.host.run(["ping", "-6", "-c1", "-W2", address]);
+        let page = self.host.run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
+        assert_eq!(page.text(), "hello from a container");
+    }
+
+    /// What the built-in DNS says of a name.
+    pub fn lookup(&self, name: &str) -> Vec<String> {
+        let (server, name) = (format!("@{}", self.link.gateway), format!("{name}.v6pod"));
+        let answer = self.host.run(["dig", "+short", "+tries=1", "+time=2", &server, &name, "AAAA"]);
+        answer.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// All attachments, as root sees them.
+    pub fn attachments(&self) -> Vec<Value> {
+        let answer = self.host.run(["v6pod", "list", "--json"]);
+        answer.json()["attachments"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Nothing of any attachment is left on the host.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        eventually(SOON, || match self.attachments() {
+            none if none.is_empty() => Ok(()),
+            left => Err(format!("{left:?}\n{}", self.daemon.log())),
+        });
+        let links = self.host.run(["ip", "-o", "link"]);
+        assert!(!links.stdout.contains("veth") && !links.stdout.contains("v6p-"), "{links}");
+        let neighbours = self.host.run(["ip", "-6", "neighbour", "show", "nud", "permanent"]);
+        assert_eq!(neighbours.text(), "", "{neighbours}");
+        let records = self.host.run(["ls", "/var/lib/v6pod/attachments"]);
+        assert_eq!(records.text(), "", "{records}");
+    }
+}
