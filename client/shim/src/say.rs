@@ -19,7 +19,7 @@ pub(crate) fn usage(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// The line that [`line`] writes.
+/// The line that [`line()`] writes.
 fn format(text: &str) -> String {
     format!("v6pod: {}\n", plain(text))
 }
