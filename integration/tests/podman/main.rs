@@ -3,4 +3,5 @@
 
 mod lifecycle;
 mod network;
+mod settings;
 mod site;
