@@ -1,9 +1,11 @@
 //! What a configuration can say, seen in a container: no prefix at all, a bridge that is there already, and
 //! how addresses are chosen.
 
-use v6pod_integration::{Host, Net};
+use v6pod_integration::{Background, Host, Net, eventually};
 
-use crate::site::{address, serve};
+use crate::site::{SOON, address, serve};
+
+const UNIT: &str = include_str!("../../../packaging/v6podd.service");
 
 #[test]
 fn without_a_configuration_there_is_a_prefix_and_it_stays() {
@@ -63,4 +65,41 @@ fn the_owner_can_be_read_in_the_address() {
     assert_eq!(octets[10], 0x0a, "{web}");
     assert_eq!(octets[11..15], alice.uid().to_be_bytes(), "{web}");
     assert_eq!(address(&alice, "web"), web);
+}
+
+/// Starts v6podd with no more than the unit gives it.
+fn bounded(host: &Host) -> Background {
+    let set =
+        UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
+    let kept: String = set.split_whitespace().map(|name| format!(",+{}", name[4..].to_lowercase())).collect();
+    let kept = format!("-all{kept}");
+    let daemon = ["--no-new-privs", "--inh-caps", &kept, "--bounding-set", &kept, "/usr/sbin/v6podd"];
+    let started = host.spawn(["setpriv"].into_iter().chain(daemon));
+    let status = || host.try_run(["v6pod", "status"]);
+    eventually(5 * SOON, || if status().success() { Ok(()) } else { Err(started.log()) });
+    started
+}
+
+#[test]
+fn the_units_capabilities_are_enough() {
+    let net = Net::new();
+    let host = Host::new("one", &["alice"]);
+    let link = net.join(&host);
+    // The probe takes the caller's uid; the ioctls would need less.
+    let configuration = format!("prefix = \"{}\"\nnamespace_proof = \"probe\"\n", link.prefix);
+    host.write("/etc/v6pod/v6podd.toml", &configuration);
+    let mut daemon = bounded(&host);
+    let alice = host.user("alice");
+    let web = serve(&alice, "web", &[]);
+    net.router().run(["ping", "-6", "-c1", "-W2", &web]);
+    host.run(["v6pod", "check", "web"]);
+    // A restart finds the lease again in its holder's /proc, and its end is seen.
+    daemon.kill9();
+    let _daemon = bounded(&host);
+    assert_eq!(address(&alice, "web"), web);
+    alice.podman(["stop", "-t", "0", "web"]);
+    eventually(SOON, || match host.run(["v6pod", "list", "--json"]).json()["attachments"].as_array() {
+        Some(list) if list.is_empty() => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
 }
