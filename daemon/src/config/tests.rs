@@ -69,3 +69,28 @@ fn networks_may_not_share() {
     );
     assert!(text.contains("overlap") && text.contains("same bridge"), "{text}");
 }
+
+#[test]
+fn the_example_is_accepted_as_it_is_and_with_a_prefix_at_its_end() {
+    let example = include_str!("../../../packaging/v6podd.toml");
+    assert!(parse(example).is_ok());
+    let config = parse(&format!("{example}prefix = \"2001:db8:1:2:3::/80\"\n")).unwrap();
+    assert_eq!(config.networks[0].prefix.to_string(), "2001:db8:1:2:3::/80");
+}
+
+#[test]
+fn every_key_that_the_example_names_exists() {
+    // Settings and tables are commented out behind "# "; other such lines are prose. Values may contradict
+    // each other, for they are alternatives; what is asked here is whether the keys are known.
+    let is_setting = |line: &&str| {
+        line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
+    };
+    let example = include_str!("../../../packaging/v6podd.toml");
+    let lines: Vec<_> =
+        example.lines().filter_map(|line| line.strip_prefix("# ")).filter(is_setting).collect();
+    let text = lines.join("\n");
+    assert!(["[socket]", "[network.default]", "[dns]", "[consul]"].iter().all(|table| text.contains(table)));
+    if let Err(error @ Error::Syntax { .. }) = parse(&text) {
+        panic!("{error}\n{text}");
+    }
+}
