@@ -7,6 +7,9 @@ use crate::{Background, Host, Signal, eventually, paths::program};
 const CONFIGURATION: &str = "/etc/v6pod/v6podd.toml";
 const SOCKET: &str = "/run/v6pod/v6pod.sock";
 
+/// Where the program is, in a host, that starts another one as if on Linux 3.10.
+pub const OLD_KERNEL: &str = "/usr/libexec/v6pod-old-kernel";
+
 /// How long the daemon may take to answer, and to end when it is asked to.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -15,6 +18,7 @@ pub struct Daemon {
     host: Host,
     environment: Vec<(String, String)>,
     fault: Option<String>,
+    old_kernel: bool,
     running: Option<Background>,
     earlier_log: String,
 }
@@ -28,6 +32,7 @@ impl Daemon {
             host: host.clone(),
             environment: Vec::new(),
             fault: None,
+            old_kernel: false,
             running: None,
             earlier_log: String::new(),
         };
@@ -45,6 +50,12 @@ impl Daemon {
     pub fn env(&mut self, name: &str, value: &str) -> &mut Self {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets it see an old kernel from the next start on: see [`OLD_KERNEL`].
+    pub fn on_an_old_kernel(&mut self) -> &mut Self {
+        self.old_kernel = true;
         self
     }
 
@@ -79,7 +90,8 @@ impl Daemon {
         assert!(self.exited().is_some() || self.running.is_none(), "v6podd is already running");
         self.collect();
         let program = if self.fault.is_some() { "/usr/sbin/v6podd-fault" } else { "/usr/sbin/v6podd" };
-        let mut command = self.host.command([program, "--config", CONFIGURATION]);
+        let launcher = self.old_kernel.then_some(OLD_KERNEL);
+        let mut command = self.host.command(launcher.into_iter().chain([program, "--config", CONFIGURATION]));
         if let Some(fault) = &self.fault {
             command = command.env("V6POD_FAULT", fault);
         }

@@ -14,6 +14,7 @@ use rustix::process::geteuid;
 use crate::{
     Background, Command, Consul, Daemon, Output, Snapshot, User,
     command::Account,
+    daemon::OLD_KERNEL,
     engine,
     namespaces::CLIENT,
     paths::{cache, program},
@@ -131,6 +132,7 @@ impl Builder {
             (program("v6podd-fault"), "/usr/sbin/v6podd-fault"),
             (program("v6pod"), "/usr/bin/v6pod"),
             (program("v6pod-test-client"), CLIENT),
+            (program("v6pod-old-kernel"), OLD_KERNEL),
             (shim, WRAPPER),
         ];
         programs
