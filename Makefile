@@ -5,6 +5,7 @@
 #   make test    all tests, against real podman, Consul and grpcurl
 #   make lint    everything that is checked without running the product
 #   make demo    two containers of two users talking IPv6, in a throw-away host
+#   make soak    half an hour of users coming and going while all around them fails
 #   make bench   how long an attach takes, beside CNI and beside the bare netlink operations
 
 CARGO ?= cargo
@@ -19,7 +20,7 @@ build_connect := $(CARGO) build --package v6pod-connect --profile shim
 # A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
 build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
 
-.PHONY: build test lint format clippy doc deny advisories machete demo bench clean prepare
+.PHONY: build test soak lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
@@ -35,6 +36,11 @@ test: prepare
 	$(build_fault)
 	$(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
 	$(CARGO) test --workspace
+
+# The same test as in `make test`, where it lasts a minute.
+soak: prepare
+	$(CARGO) build --package v6podd --package v6pod --package v6pod-integration
+	V6POD_SOAK=$(or $(V6POD_SOAK),1800) $(CARGO) test --package v6pod-integration --test soak -- --nocapture
 
 lint: format clippy doc deny machete
 

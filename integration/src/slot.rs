@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::paths::cache;
 
 const SLOTS: u32 = 1024;
-const USERS_PER_SLOT: u32 = 16;
+const USERS_PER_SLOT: u32 = 32;
 const FIRST_UID: u32 = 1_000_000;
 const FIRST_SUBUID: u32 = 0x1000_0000;
 
@@ -41,7 +41,7 @@ impl Slot {
     /// The uid and the first subordinate id of the host's user number `index`.
     pub(crate) fn ids(&self, index: usize) -> (u32, u32) {
         let index = u32::try_from(index).ok().filter(|index| *index < USERS_PER_SLOT);
-        let user = self.number * USERS_PER_SLOT + index.expect("a host has at most 16 users");
+        let user = self.number * USERS_PER_SLOT + index.expect("a host has at most 32 users");
         (FIRST_UID + user, FIRST_SUBUID + user * SUBUIDS)
     }
 }

@@ -1,0 +1,116 @@
+//! Whether everything that could know of an attachment knows the same ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use v6pod_integration::{Consul, Host};
+
+use crate::users::Life;
+
+const GATEWAY: &str = "2001:db8:1::1";
+
+/// Where to look.
+pub struct Agreement<'a> {
+    pub host: &'a Host,
+    pub consul: &'a Consul,
+    /// Every name that may have been published.
+    pub names: Vec<String>,
+}
+
+/// An attachment as the daemon tells it.
+#[derive(Debug)]
+pub struct Told {
+    address: String,
+    name: String,
+}
+
+impl Agreement<'_> {
+    /// The attachments there are, if all agree on them, and each of these lives is among them unless its link
+    /// was cut.
+    pub fn reached(&self, lives: &[Life], cut: &[String]) -> Result<Vec<Told>, String> {
+        let list = self.host.run(["v6pod", "list", "--json"]).json();
+        let told: BTreeMap<String, Told> =
+            list["attachments"].as_array().into_iter().flatten().map(as_told).collect();
+        let ids: BTreeSet<&str> = told.keys().map(String::as_str).collect();
+        let expected: BTreeSet<&str> = lives.iter().map(|life| life.attached.id.as_str()).collect();
+        let lost: Vec<_> = expected.difference(&ids).filter(|id| !cut.iter().any(|cut| cut == *id)).collect();
+        if !lost.is_empty() {
+            return Err(format!("lost: {lost:?}"));
+        }
+        let left: Vec<_> = ids.difference(&expected).collect();
+        if !left.is_empty() {
+            return Err(format!("nobody has these any more: {left:?}"));
+        }
+        self.kernel(&told, &ids)?;
+        self.dns(&told)?;
+        self.in_consul(&told)?;
+        Ok(told.into_values().collect())
+    }
+
+    fn kernel(&self, told: &BTreeMap<String, Told>, ids: &BTreeSet<&str>) -> Result<(), String> {
+        let addresses: BTreeSet<&str> = told.values().map(|told| told.address.as_str()).collect();
+        same("records", ids, "ls /var/lib/v6pod/attachments | sed 's/[.]json$//'", self.host)?;
+        same("links", ids, "ip -o link show type veth | grep -oP '(?<=v6p)[0-9a-f]{12}(?=@)'", self.host)?;
+        same("marks", ids, "ip -d link | grep -oP '(?<=alias v6pod:)[0-9a-f]{12}$'", self.host)?;
+        let entries = "bridge fdb show | grep static | grep -oP '(?<=dev v6p)[0-9a-f]{12}' | sort -u";
+        same("forwarding entries", ids, entries, self.host)?;
+        let neighbours = "ip -6 neigh show nud permanent dev v6pod0 | cut -d' ' -f1";
+        same("neighbours", &addresses, neighbours, self.host)
+    }
+
+    /// Each name stands for its address, the address for the name, and no other name for anything.
+    fn dns(&self, told: &BTreeMap<String, Told>) -> Result<(), String> {
+        let named: BTreeMap<&str, &str> = told
+            .values()
+            .filter(|told| !told.name.is_empty())
+            .map(|t| (t.name.as_str(), t.address.as_str()))
+            .collect();
+        for name in &self.names {
+            let found = self.dig(&[&format!("{name}.v6pod"), "AAAA"]);
+            let expected = named.get(name.as_str()).copied().unwrap_or_default();
+            if found != expected {
+                return Err(format!("DNS: {name} is {found:?} and not {expected:?}"));
+            }
+        }
+        for (name, address) in named {
+            let found = self.dig(&["-x", address]);
+            if found != format!("{name}.v6pod.") {
+                return Err(format!("DNS: {address} is {found:?} and not {name}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn dig(&self, question: &[&str]) -> String {
+        let server = format!("@{GATEWAY}");
+        let start = ["dig", &server, "+short", "+time=2", "+tries=2"];
+        self.host.try_run(start.iter().chain(question)).text().to_owned()
+    }
+
+    fn in_consul(&self, told: &BTreeMap<String, Told>) -> Result<(), String> {
+        let services = self.consul.get("agent/services");
+        let pair = |service: &Value| format!("{} {}", text(service, "Service"), text(service, "Address"));
+        let found: BTreeSet<String> =
+            services.as_object().into_iter().flatten().map(|(_, s)| pair(s)).collect();
+        let named = told.values().filter(|told| !told.name.is_empty());
+        let expected: BTreeSet<String> =
+            named.map(|told| format!("{} {}", told.name, told.address)).collect();
+        if found == expected { Ok(()) } else { Err(format!("Consul has {found:?} and not {expected:?}")) }
+    }
+}
+
+fn as_told(attachment: &Value) -> (String, Told) {
+    let told = Told { address: text(attachment, "address"), name: text(attachment, "name") };
+    (text(attachment, "id"), told)
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}
+
+/// Whether a script prints exactly these lines, in any order.
+fn same(what: &str, expected: &BTreeSet<&str>, script: &str, host: &Host) -> Result<(), String> {
+    let output = host.try_run(["bash", "-c", script]);
+    let found: BTreeSet<&str> = output.stdout.lines().collect();
+    if found == *expected { Ok(()) } else { Err(format!("{what}: {found:?} and not {expected:?}")) }
+}
