@@ -28,7 +28,7 @@ impl Site {
         let mut daemon = Daemon::new(&host, &format!("prefix = \"{}\"\n", link.prefix));
         daemon.on_an_old_kernel().start();
         let site = Self { link, daemon, host, _net: net };
-        site.sees_an_old_kernel(&site.host.run(["pgrep", "-x", "v6podd"]).text());
+        site.sees_an_old_kernel(site.host.run(["pgrep", "-x", "v6podd"]).text());
         site
     }
 
@@ -88,7 +88,7 @@ fn the_main_job_is_done() {
     let (alice, bob) = (site.host.user("alice"), site.host.user("bob"));
     let web = site.serve(&alice, "web");
     let slirp4netns = alice.run(["pgrep", "-u", alice.name(), "slirp4netns"]);
-    site.sees_an_old_kernel(&slirp4netns.text());
+    site.sees_an_old_kernel(slirp4netns.text());
     let shop = site.serve(&bob, "shop");
     alice.podman(["exec", "web", "ping", "-6", "-c1", "-W2", &shop]);
     let page = bob.podman(["exec", "shop", "wget", "-qO-", &format!("http://[{web}]:8080/")]);
