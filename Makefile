@@ -6,6 +6,7 @@
 #   make lint    everything that is checked without running the product
 #   make demo    two containers of two users talking IPv6, in a throw-away host
 #   make soak    half an hour of users coming and going while all around them fails
+#   make fuzz    strangers' octets, a minute for each place where some are read
 #   make bench   how long an attach takes, beside CNI and beside the bare netlink operations
 
 CARGO ?= cargo
@@ -20,7 +21,7 @@ build_connect := $(CARGO) build --package v6pod-connect --profile shim
 # A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
 build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
 
-.PHONY: build test soak lint format clippy doc deny advisories machete demo bench clean prepare
+.PHONY: build test soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
@@ -41,6 +42,9 @@ test: prepare
 soak: prepare
 	$(CARGO) build --package v6podd --package v6pod --package v6pod-integration
 	V6POD_SOAK=$(or $(V6POD_SOAK),1800) $(CARGO) test --package v6pod-integration --test soak -- --nocapture
+
+fuzz:
+	fuzz/run $(or $(V6POD_FUZZ),60)
 
 lint: format clippy doc deny machete
 

@@ -26,6 +26,14 @@ pub mod say;
 pub mod settings;
 pub mod slirp4netns;
 
+/// What a fuzzer feeds, one function for each way in.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    pub use crate::{
+        cni::fuzz::cni, hook::fuzz::hook, netavark::fuzz::netavark, slirp4netns::fuzz::slirp4netns,
+    };
+}
+
 use std::{
     ffi::{OsStr, OsString},
     path::Path,

@@ -14,6 +14,8 @@
 //! - The daemon gives a namespace one attachment. A second one is an error, never a silent yes.
 
 pub mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod request;
 mod result;
 mod version;

@@ -12,6 +12,8 @@
 //! A failure keeps the container from starting if somebody has asked for v6pod: by an annotation, by
 //! `--required` or in the settings. A hook that is installed for all containers says so and lets them start.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 pub mod wishes;
 
 use std::{

@@ -15,6 +15,8 @@
 //! Under rootless podman all but `create` run where `/run` is hidden; see [`find`].
 
 mod container;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod network;
 mod options;
 

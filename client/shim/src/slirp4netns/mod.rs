@@ -15,6 +15,8 @@
 //! exactly as long as slirp4netns, and the attachment with it.
 
 pub mod container;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 pub mod options;
 pub mod real;
 pub mod storage;

@@ -137,14 +137,7 @@ impl Agent {
     /// The services of this instance. One that cannot be read counts as different from whatever is wanted.
     pub async fn list(&self) -> Result<HashMap<AttachmentId, Listed>, AgentError> {
         let answer = self.call(Method::GET, "/v1/agent/services", Vec::new()).await?;
-        let answer = accept(answer)?;
-        let all: HashMap<String, serde_json::Value> =
-            serde_json::from_slice(&answer.body).map_err(AgentError::List)?;
-        let ours = all.into_iter().filter_map(|(service_id, value)| {
-            let id = self.instance.attachment(&service_id)?;
-            Some((id, serde_json::from_value(value).unwrap_or_default()))
-        });
-        Ok(ours.collect())
+        read_list(&accept(answer)?.body, self.instance).map_err(AgentError::List)
     }
 
     /// Registers a service, or replaces it, together with whatever checks somebody gave it.
@@ -187,6 +180,19 @@ impl Agent {
         token.set_sensitive(true);
         Ok(Some(token))
     }
+}
+
+/// The services of an instance in the agent's answer.
+pub fn read_list(
+    body: &[u8],
+    instance: Instance,
+) -> Result<HashMap<AttachmentId, Listed>, serde_json::Error> {
+    let all: HashMap<String, serde_json::Value> = serde_json::from_slice(body)?;
+    let ours = all.into_iter().filter_map(|(service_id, value)| {
+        let id = instance.attachment(&service_id)?;
+        Some((id, serde_json::from_value(value).unwrap_or_default()))
+    });
+    Ok(ours.collect())
 }
 
 fn accept(answer: Answer) -> Result<Answer, AgentError> {

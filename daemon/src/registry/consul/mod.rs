@@ -16,6 +16,8 @@
 mod agent;
 mod config;
 mod desired;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod http;
 mod sync;
 mod tls;

@@ -12,6 +12,8 @@
 
 mod config;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod listen;
 mod reverse;

@@ -1,0 +1,4 @@
+#![no_main]
+//! What the netavark way in is given.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| v6pod_client::fuzz::netavark(data));
