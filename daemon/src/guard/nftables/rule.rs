@@ -473,8 +473,13 @@ impl Key {
 
     /// A value in the packet's own order of octets.
     pub fn octets(mut self, value: &[u8]) -> Self {
+        let is_first = self.0.is_empty();
         self.0.resize(self.0.len().next_multiple_of(4), 0);
         self.0.extend_from_slice(value);
+        // One value alone is not padded.
+        if !is_first {
+            self.0.resize(self.0.len().next_multiple_of(4), 0);
+        }
         self
     }
 
