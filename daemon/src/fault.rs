@@ -9,6 +9,7 @@ use std::io;
 /// The steps of an attach and of a detach, in their order. Tests go through all of them.
 pub const STEPS: &[&str] = &[
     "attach.recorded",
+    "attach.admitted",
     "attach.link",
     "attach.port",
     "attach.neighbour",
@@ -21,6 +22,7 @@ pub const STEPS: &[&str] = &[
     "detach.recorded",
     "detach.neighbour",
     "detach.link",
+    "detach.dismissed",
     "detach.erased",
 ];
 

@@ -4,7 +4,7 @@
 //! authorised does not compile:
 //!
 //! ```text
-//! socket -> api -> auth -> policy -> service -> { ipam, network, registry }  (service alone combines them)
+//! socket -> api -> auth -> policy -> service -> { ipam, network, guard, registry }  (service alone combines them)
 //! Caller           Peer    Grant     Attachment                         -> store
 //! ```
 
@@ -12,6 +12,7 @@ pub mod api;
 pub mod auth;
 pub mod config;
 pub mod fault;
+pub mod guard;
 pub mod ipam;
 pub mod model;
 pub mod network;

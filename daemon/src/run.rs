@@ -25,7 +25,7 @@ use crate::{
     api::Grpc,
     auth,
     config::{self, Config},
-    ipam,
+    guard, ipam,
     model::Mac,
     network::{self, host::Changes, monitor},
     registry::{self, Instance},
@@ -66,6 +66,8 @@ enum Error {
     Config(#[from] config::Error),
     #[error("{0}")]
     Store(#[from] store::Error),
+    #[error("{0}")]
+    Guard(#[from] guard::Error),
     #[error("the network {name} cannot be set up: {source}")]
     Network { name: String, source: network::Error },
     #[error("{0}")]
@@ -142,7 +144,7 @@ async fn serve(mut config: Config) -> Result<(), Error> {
         .map_err(|error| Error::Start { step: "reconciling", source: io::Error::other(error) })??;
     tokio::spawn(lifetime::follow(Arc::clone(&service), jobs.clone(), seen));
     let listener = socket::bind(&config.socket)?;
-    tracing::info!(socket = %config.socket.path.display(), restored = reconciled.restored,
+    tracing::info!(socket = %config.socket.path.display(), guard = service.guard(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
     let incoming = socket::incoming(listener, config.admin_group);
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
@@ -191,6 +193,7 @@ fn prepare(
     let build = |network| network::build(network, bridge_mac(instance, network), Arc::clone(&changes));
     let drivers: Vec<_> = config.networks.iter().map(|network| (network, build(network))).collect();
     let fail = |network: &config::Network, source| Error::Network { name: network.name.to_string(), source };
+    let guard = guard::build(config.guard, &config.networks)?;
     // All are examined before any is made: a network that cannot be leaves the host as it was.
     for (network, driver) in &drivers {
         driver.examine().map_err(|source| fail(network, source))?;
@@ -216,6 +219,7 @@ fn prepare(
         default_network: config.default_network.clone(),
         store,
         resolver: config.registry.dns.is_some(),
+        guard,
         registries: registry::start(config.registry.clone(), place),
         random: Box::new(rand::random),
     }))

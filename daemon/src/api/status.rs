@@ -34,7 +34,7 @@ fn code(error: &Error) -> Code {
         Error::Network(network::Error::InterfaceTaken(_)) => Code::FailedPrecondition,
         Error::Network(network::Error::MacTaken(_)) => Code::AlreadyExists,
         Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,
-        Error::Network(_) | Error::Store(_) | Error::Internal(_) => Code::Internal,
+        Error::Network(_) | Error::Guard(_) | Error::Store(_) | Error::Internal(_) => Code::Internal,
         Error::Busy => Code::Aborted,
         Error::Stopping => Code::Unavailable,
     }

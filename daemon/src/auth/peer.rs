@@ -8,6 +8,7 @@ use crate::sys;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     uid: u32,
+    gid: u32,
     pid: i32,
     admin: bool,
 }
@@ -28,12 +29,17 @@ impl Peer {
             credentials.gid == group || sys::peer::groups(&socket).is_ok_and(|groups| groups.contains(&group))
         };
         let admin = uid == 0 || admin_group.is_some_and(in_group);
-        Ok(Self { uid, pid: credentials.pid, admin })
+        Ok(Self { uid, gid: credentials.gid, pid: credentials.pid, admin })
     }
 
     /// The user, as the daemon's user namespace numbers it.
     pub fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// Its primary group.
+    pub fn gid(&self) -> u32 {
+        self.gid
     }
 
     /// The process that connected. It may be gone, and another have its number: a hint, never a proof.
@@ -54,6 +60,6 @@ impl Peer {
     /// A peer for unit tests.
     #[cfg(test)]
     pub fn made_up(uid: u32) -> Self {
-        Self { uid, pid: 1, admin: uid == 0 }
+        Self { uid, gid: uid, pid: 1, admin: uid == 0 }
     }
 }

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 use ipnet::Ipv6Net;
 use serde::Deserialize;
 
-use crate::{auth::Proof, ipam::Mode, registry};
+use crate::{
+    auth::Proof,
+    guard::{Choice, Isolation},
+    ipam::Mode,
+    registry,
+};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -19,6 +24,8 @@ pub struct File {
     pub admin_group: Option<String>,
     /// How ownership of a namespace is proven; for tests.
     pub namespace_proof: Proof,
+    /// What keeps containers from forging addresses.
+    pub guard: Choice,
     /// `[socket]`.
     pub socket: Socket,
     /// `[network.NAME]`.
@@ -36,6 +43,7 @@ impl Default for File {
             state_dir: PathBuf::from("/var/lib/v6pod"),
             admin_group: None,
             namespace_proof: Proof::default(),
+            guard: Choice::default(),
             socket: Socket::default(),
             network: BTreeMap::new(),
             dns: registry::RawDns::default(),
@@ -86,6 +94,8 @@ pub struct Network {
     pub rest: u64,
     /// Whether callers that name no network get this one.
     pub default: bool,
+    /// Who may reach whom.
+    pub isolation: Isolation,
 }
 
 impl Default for Network {
@@ -101,6 +111,7 @@ impl Default for Network {
             capacity: 1000,
             rest: 60,
             default: false,
+            isolation: Isolation::default(),
         }
     }
 }

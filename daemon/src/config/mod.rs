@@ -18,6 +18,7 @@ use ipnet::Ipv6Net;
 
 use crate::{
     auth::Proof,
+    guard::{Choice, Isolation},
     ipam::Mode,
     model::{InterfaceName, NetworkName},
     registry,
@@ -48,6 +49,8 @@ pub struct Config {
     pub admin_group: Option<u32>,
     /// How ownership of a namespace is proven.
     pub proof: Proof,
+    /// What keeps containers from forging addresses.
+    pub guard: Choice,
     /// The registries.
     pub registry: registry::Config,
 }
@@ -88,6 +91,8 @@ pub struct Network {
     pub capacity: usize,
     /// How long a freed address rests.
     pub rest: Duration,
+    /// Who may reach whom.
+    pub isolation: Isolation,
 }
 
 /// The drivers there are.
@@ -203,6 +208,7 @@ fn check(file: file::File, reasons: &mut Vec<String>) -> Option<Config> {
         default_network,
         admin_group,
         proof: file.namespace_proof,
+        guard: file.guard,
         registry: registry.ok()?,
     })
 }
@@ -288,6 +294,7 @@ fn check_network(name: &str, network: &file::Network, reasons: &mut Vec<String>)
         allow_static: network.allow_static || network.addresses == Mode::Static,
         capacity: network.capacity,
         rest: Duration::from_secs(network.rest),
+        isolation: network.isolation,
     })
 }
 

@@ -130,6 +130,9 @@ pub struct Attachment {
     pub network: NetworkName,
     /// Its owner, from SO_PEERCRED.
     pub uid: u32,
+    /// Its owner's primary group, likewise. Of records that do not say: nobody's.
+    #[serde(default = "nobody")]
+    pub gid: u32,
     /// The container, if the client knew.
     pub container_id: Option<ContainerId>,
     /// The name it is published under.
@@ -158,6 +161,11 @@ pub struct Attachment {
     pub created: SystemTime,
     /// Where it stands.
     pub state: State,
+}
+
+/// `(gid_t) -1`, which no process can have.
+fn nobody() -> u32 {
+    u32::MAX
 }
 
 impl Attachment {

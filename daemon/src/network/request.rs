@@ -83,9 +83,12 @@ fn no_generated_addresses() -> LinkAttribute {
     )])])
 }
 
-/// Marks the host's end as ours and makes it a port that learns nothing: its one MAC is a static entry.
+/// Marks the host's end as ours and makes it a port that learns nothing, for its one MAC is a static entry,
+/// and that answers no ARP.
 pub fn port(name: &str, alias: &str) -> Request {
     let mut message = LinkMessage::default();
+    message.header.flags = LinkFlags::Noarp;
+    message.header.change_mask = LinkFlags::Noarp;
     message.attributes = vec![
         LinkAttribute::IfName(name.to_owned()),
         LinkAttribute::IfAlias(alias.to_owned()),

@@ -155,6 +155,7 @@ impl Service {
             id,
             network: net.config.name.clone(),
             uid: peer.uid(),
+            gid: peer.gid(),
             container_id: wish.container_id.clone(),
             name: wish.name.clone(),
             aliases: wish.aliases.clone(),
@@ -215,7 +216,11 @@ impl Service {
     ) -> Result<Attachment, Error> {
         self.parts.store.write(attachment)?;
         Fault.after("attach.recorded")?;
-        net.driver.attach(attachment, grant.namespace().as_fd(), Fault)?;
+        self.parts.guard.admit(attachment)?;
+        if let Err(error) = self.touch_link(grant, net, attachment) {
+            self.dismiss(attachment);
+            return Err(error);
+        }
         let committed =
             Attachment { state: State::Active, lease: lease.map(|lease| lease.id()), ..attachment.clone() };
         if let Err(error) = self
@@ -228,9 +233,23 @@ impl Service {
             if let Err(error) = net.driver.detach(attachment, Fault) {
                 tracing::warn!(id = %attachment.id, %error, "undoing an attach that could not be recorded");
             }
+            self.dismiss(attachment);
             return Err(error);
         }
         Ok(committed)
+    }
+
+    fn touch_link(&self, grant: &Grant, net: &Net, attachment: &Attachment) -> Result<(), Error> {
+        Fault.after("attach.admitted")?;
+        Ok(net.driver.attach(attachment, grant.namespace().as_fd(), Fault)?)
+    }
+
+    /// After a failed attach the guard lets it do nothing any more. What stays of it opens nothing: no other
+    /// link will ever have this name.
+    fn dismiss(&self, attachment: &Attachment) {
+        if let Err(error) = self.parts.guard.dismiss(attachment) {
+            tracing::warn!(id = %attachment.id, %error, "undoing a failed attach");
+        }
     }
 
     /// The link may have gone, with its namespace, while nobody could detach it yet.

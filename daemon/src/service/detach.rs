@@ -63,6 +63,8 @@ impl Service {
         }
         Fault.after("detach.recorded")?;
         self.net(&attachment.network)?.driver.detach(attachment, Fault)?;
+        self.parts.guard.dismiss(attachment)?;
+        Fault.after("detach.dismissed")?;
         if let Err(error) = self.parts.store.erase(attachment.id) {
             // Link, address and name are gone, which is what was asked for; the next start erases it.
             tracing::warn!(id = %attachment.id, %error, "erasing the record of a detach");

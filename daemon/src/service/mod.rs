@@ -28,7 +28,9 @@ use tokio::sync::{broadcast, mpsc};
 use self::table::Table;
 use crate::{
     auth::{self, Peer},
-    config, ipam,
+    config,
+    guard::{self, Guard},
+    ipam,
     model::{Attachment, AttachmentId, NetworkName},
     network,
     policy::{self, Wish},
@@ -82,6 +84,9 @@ pub enum Error {
     /// The kernel.
     #[error(transparent)]
     Network(#[from] network::Error),
+    /// The guard.
+    #[error(transparent)]
+    Guard(#[from] guard::Error),
     /// The state directory.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -146,6 +151,8 @@ pub struct Parts {
     pub default_network: NetworkName,
     /// The records.
     pub store: Store,
+    /// What keeps containers from forging addresses.
+    pub guard: Box<dyn Guard>,
     /// The registries.
     pub registries: Registries,
     /// Whether one of them answers containers, on each network's gateway.
@@ -201,6 +208,11 @@ impl Service {
     /// The network of those who name none.
     pub fn default_network(&self) -> &NetworkName {
         &self.parts.default_network
+    }
+
+    /// The guard's name.
+    pub fn guard(&self) -> &'static str {
+        self.parts.guard.name()
     }
 
     /// The registries.
@@ -268,6 +280,7 @@ impl Service {
     pub fn check(&self, peer: &Peer, id: AttachmentId) -> Result<Vec<String>, Error> {
         let attachment = self.get(peer, &Target::Id(id))?;
         let mut problems = self.net(&attachment.network)?.driver.check(&attachment);
+        problems.extend(self.parts.guard.check(&attachment));
         if let Some(record) = attachment.record() {
             problems.extend(self.parts.registries.check(&record));
         }

@@ -35,6 +35,10 @@ impl Service {
         let holders = Holders::default();
         let mut records = self.parts.store.load()?;
         records.sort_by_key(|attachment| (attachment.created, attachment.id));
+        // From here on exactly these may send; what comes to nothing below is dismissed there.
+        let admitted: Vec<_> =
+            records.iter().filter(|attachment| self.belongs(attachment)).cloned().collect();
+        self.parts.guard.begin(&admitted)?;
         for attachment in records {
             kept.insert(attachment.id);
             if self.restore(&attachment, &holders) {
@@ -55,13 +59,19 @@ impl Service {
         Ok(outcome)
     }
 
+    /// Whether it was in use and there is a network for it.
+    fn belongs(&self, attachment: &Attachment) -> bool {
+        attachment.state == State::Active
+            && self.net(&attachment.network).is_ok_and(|net| net.config.prefix.contains(&attachment.address))
+    }
+
     /// Brings one attachment back into use, if it should be and can be.
     fn restore(&self, attachment: &Attachment, holders: &Holders) -> bool {
         let Ok(net) = self.net(&attachment.network) else {
             tracing::warn!(id = %attachment.id, network = %attachment.network, "its network is no longer configured");
             return false;
         };
-        if attachment.state != State::Active || !net.config.prefix.contains(&attachment.address) {
+        if !self.belongs(attachment) {
             return false;
         }
         let lease = match attachment.lease.map(|lease| Lease::find(lease, holders)) {
@@ -90,7 +100,8 @@ impl Service {
             Ok(net) => net.driver.detach(attachment, crate::fault::Fault).map_err(Error::from),
             Err(_) => remove_link(attachment).map_err(Error::from),
         };
-        if let Err(error) = outcome {
+        let dismissed = self.parts.guard.dismiss(attachment).map_err(Error::from);
+        if let Err(error) = outcome.and(dismissed) {
             tracing::error!(id = %attachment.id, %error, "an attachment of an earlier run could not be removed");
             return;
         }

@@ -53,14 +53,16 @@ impl Bridge {
         }
     }
 
-    /// Marks the host's end and makes it a port without ears.
+    /// Marks the host's end and makes it a port without ears. To some group addresses the bridge does not
+    /// listen itself (01:80:c2:00:00:0e, `br_handle_frame` in net/bridge/br_input.c): such frames go on to
+    /// the port, which would take them for the host's.
     pub(super) fn make_port(&self, socket: &mut Socket, attachment: &Attachment) -> Result<(), Error> {
         let host = attachment.id.host_interface();
         socket
             .one(request::port(&host, &attachment.id.alias()))
             .map_err(Error::step("setting up the port", &host))?;
-        let path = format!("/proc/sys/net/ipv6/conf/{host}/accept_ra");
-        fs::write(&path, "0").map_err(|source| Error::Sysctl { path, source })
+        let path = format!("/proc/sys/net/ipv6/conf/{host}/disable_ipv6");
+        fs::write(&path, "1").map_err(|source| Error::Sysctl { path, source })
     }
 
     /// Enters where the attachment's MAC is, unless the bridge has it elsewhere: at another port, or as its

@@ -1,0 +1,125 @@
+//! The guard: what keeps containers from claiming what is not theirs, and tenants from each other.
+//!
+//! One trait for all kinds of backend, one file or folder for each, and [`build`] is the one place that
+//! chooses. A guard fails closed: its rules match every port that could ever be ours and drop; admitting an
+//! attachment opens them for it, before its link is made.
+
+mod nftables;
+mod off;
+
+use std::io;
+
+use serde::Deserialize;
+
+use crate::{config, model::Attachment};
+
+/// Which guard the configuration asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// The first that works here.
+    #[default]
+    Auto,
+    /// The kernel's nf_tables.
+    Nftables,
+    /// None: every container may claim to be any other.
+    Off,
+}
+
+/// Who may reach whom on a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Everyone.
+    #[default]
+    Open,
+    /// Containers of one user reach each other.
+    User,
+    /// Containers of users whose primary group is the same reach each other.
+    Group,
+    /// No container reaches another. The host and the rest of the world reach each.
+    Isolated,
+}
+
+impl Isolation {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Isolated => "isolated",
+        }
+    }
+}
+
+/// What went wrong with the guard. Each names the object; `io::Error` says what the kernel answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing here can filter.
+    #[error(
+        "there is nothing here that keeps containers from forging addresses ({0}): load the kernel module nf_tables, or write guard = \"off\" to do without"
+    )]
+    None(String),
+    /// A step failed.
+    #[error("{step} failed for {object}: {source}")]
+    Step {
+        /// What was done.
+        step: &'static str,
+        /// To what.
+        object: String,
+        /// The answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// A failed step.
+    fn step(step: &'static str, object: &(impl ToString + ?Sized)) -> impl FnOnce(io::Error) -> Self {
+        let object = object.to_string();
+        move |source| Self::Step { step, object, source }
+    }
+}
+
+/// A backend.
+pub trait Guard: Send + Sync {
+    /// What it is called in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Puts the rules in force, at once and with exactly these attachments admitted, whatever an earlier
+    /// run left. Traffic of those that were admitted before is not interrupted.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    fn begin(&self, attachments: &[Attachment]) -> Result<(), Error>;
+
+    /// Lets an attachment send and receive as what it is. Called before its link is made; idempotent.
+    ///
+    /// # Errors
+    /// See [`Error`]; then it may not.
+    fn admit(&self, attachment: &Attachment) -> Result<(), Error>;
+
+    /// Takes that back. What is gone already is no error.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    fn dismiss(&self, attachment: &Attachment) -> Result<(), Error>;
+
+    /// What is amiss, one sentence each.
+    fn check(&self, attachment: &Attachment) -> Vec<String>;
+}
+
+/// The guard that was chosen, or the best there is. Nothing has been changed yet.
+///
+/// # Errors
+/// [`Error::None`], or the chosen one does not work here.
+pub fn build(choice: Choice, networks: &[config::Network]) -> Result<Box<dyn Guard>, Error> {
+    match choice {
+        Choice::Off => Ok(Box::new(off::Off)),
+        Choice::Nftables => Ok(Box::new(nftables::Nftables::new(networks)?)),
+        Choice::Auto => match nftables::Nftables::new(networks) {
+            Ok(guard) => Ok(Box::new(guard)),
+            Err(error) => Err(Error::None(error.to_string())),
+        },
+    }
+}

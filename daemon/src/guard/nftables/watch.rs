@@ -1,0 +1,90 @@
+//! Notices when somebody else changes our tables (`nft flush ruleset`, a firewall that is loaded again),
+//! and has them written again at once. The kernel says so to NFNLGRP_NFTABLES; nothing polls.
+//!
+//! Each change comes with the number of the socket that made it, so that ours are told from others'. The
+//! changes of one batch are followed by a message that says which process it was (`NFT_MSG_NEWGEN`).
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use netlink_sys::{SocketAddr, protocols::NETLINK_NETFILTER};
+use rustix::io::Errno;
+
+use super::{
+    Rules, ruleset,
+    wire::{Answer, answers, kind},
+};
+
+/// The receive buffer in octets. Our own changes are announced to us too.
+const BUFFER: u32 = 4 << 20;
+/// Attributes of `NFT_MSG_NEWGEN`.
+const GENERATION_PID: i32 = 2;
+const GENERATION_NAME: i32 = 3;
+/// In every message about something in a table, the table's name.
+const TABLE: i32 = 1;
+/// How long to wait before the next attempt if the rules could not be written again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Watches on a thread of its own for as long as the daemon runs.
+pub fn start(rules: &Arc<Rules>) -> io::Result<()> {
+    let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
+    socket.set_rx_buf_sz(BUFFER)?;
+    socket.bind(&SocketAddr::new(0, 0))?;
+    socket.add_membership(libc::NFNLGRP_NFTABLES.unsigned_abs())?;
+    let rules = Arc::clone(rules);
+    thread::Builder::new().name("guard".to_owned()).spawn(move || watch(&socket, &rules))?;
+    Ok(())
+}
+
+fn watch(socket: &netlink_sys::Socket, rules: &Rules) {
+    let mut touched = false;
+    loop {
+        match socket.recv_from_full() {
+            Ok((octets, _)) => {
+                for answer in answers(&octets) {
+                    touched |= is_foreign(&answer, rules.port);
+                    if touched && answer.kind == kind(libc::NFT_MSG_NEWGEN) {
+                        touched = false;
+                        restore(rules, &author(&answer));
+                    }
+                }
+            }
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
+                touched = false;
+                restore(rules, "unknown: the kernel's messages were lost");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the guard can no longer see whether its rules are taken away");
+                return;
+            }
+        }
+    }
+}
+
+/// Whether somebody else did something to one of our tables.
+fn is_foreign(answer: &Answer<'_>, port: u32) -> bool {
+    answer.kind != kind(libc::NFT_MSG_NEWGEN)
+        && answer.port != port
+        && answer.text(TABLE).as_deref() == Some(ruleset::TABLE)
+        && ruleset::FAMILIES.iter().any(|family| *family as u8 == answer.family())
+}
+
+fn author(answer: &Answer<'_>) -> String {
+    let name = answer.text(GENERATION_NAME).unwrap_or_else(|| "unknown".to_owned());
+    let pid = answer.number(GENERATION_PID).unwrap_or_default();
+    format!("{name:?}, process {pid}")
+}
+
+fn restore(rules: &Rules, author: &str) {
+    loop {
+        match rules.restore() {
+            Ok(()) => {
+                tracing::warn!(author, "the guard's nftables rules were changed by somebody else: restored");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, author, "the guard's nftables rules were changed and cannot be restored");
+                thread::sleep(PATIENCE);
+            }
+        }
+    }
+}
