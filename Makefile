@@ -78,7 +78,7 @@ demo: prepare
 bench: prepare
 	$(build_shim)
 	$(CARGO) build --release --package v6podd --package v6pod
-	$(CARGO) bench --quiet --package v6pod-integration --bench attach
+	$(CARGO) bench --quiet --package v6pod-integration --bench attach --bench guard
 
 clean:
 	$(CARGO) clean
