@@ -4,11 +4,12 @@
 //! authorised does not compile:
 //!
 //! ```text
-//! socket -> api -> auth -> policy -> service -> { ipam, network, registry }  (service alone combines them)
-//! Caller           Peer    Grant     Attachment                         -> store
+//! socket -> api -> auth -> policy -> service -> { ipam, network, registry, audit }  (service alone combines them)
+//! Caller           Peer    Grant     Attachment                                -> store
 //! ```
 
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod fault;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use ipnet::Ipv6Net;
 use serde::Deserialize;
 
-use crate::{auth::Proof, ipam::Mode, registry};
+use crate::{audit, auth::Proof, ipam::Mode, registry};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -27,6 +27,8 @@ pub struct File {
     pub dns: registry::RawDns,
     /// `[consul]`; absent: not used.
     pub consul: Option<registry::RawConsul>,
+    /// `[audit]`.
+    pub audit: audit::Config,
 }
 
 impl Default for File {
@@ -40,6 +42,7 @@ impl Default for File {
             network: BTreeMap::new(),
             dns: registry::RawDns::default(),
             consul: None,
+            audit: audit::Config::default(),
         }
     }
 }
