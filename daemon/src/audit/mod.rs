@@ -21,6 +21,7 @@ mod journal;
 mod life;
 mod line;
 mod query;
+mod roll;
 mod writer;
 
 use std::{

@@ -1,4 +1,4 @@
-//! The one thread that keeps the audit: it tells the journal, writes the file, and knows what lasts.
+//! The one thread that keeps the audit: it tells the journal, writes the file, and calls the roll.
 //!
 //! Nobody waits for it but who asks for the history. What it is told it writes at once, so that a killed
 //! daemon has lost next to nothing, and syncs once a second, so that a host that lost power has not lost
@@ -6,14 +6,13 @@
 //! tries again; then the file is told what was lost, and what lasts.
 
 use std::{
-    collections::{HashMap, HashSet},
     io::{self, BufReader},
     sync::{
         Arc,
         atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -21,13 +20,12 @@ use tokio::sync::oneshot;
 use super::{
     Shared,
     file::Log,
-    history::{Sight, next},
-    journal,
-    life::{End, Life, Moment, Reason},
-    line::{self, Entry, Line},
+    history::Sight,
+    life::{Life, Moment, Reason},
+    line::{self, Line},
     query::Query,
+    roll::Roll,
 };
-use crate::model::AttachmentId;
 
 /// How often the file is synced, at most.
 const SYNC: Duration = Duration::from_secs(1);
@@ -69,21 +67,12 @@ pub struct Reconciled {
     pub census: Census,
 }
 
-/// What lasts.
-struct Open {
-    life: Life,
-    /// How long the host had been up at its start.
-    up: Option<Duration>,
-    /// It was seen in an earlier boot, and not yet in this one.
-    of_another_boot: bool,
-}
-
 /// The thread's own.
 pub struct Writer {
     /// None: only the journal is told.
     log: Option<Log>,
     boot: String,
-    open: HashMap<AttachmentId, Open>,
+    roll: Roll,
     /// What an earlier run left in the file was read.
     caught_up: bool,
     census: Option<Census>,
@@ -102,7 +91,7 @@ impl Writer {
         Self {
             log,
             boot: boot.to_owned(),
-            open: HashMap::new(),
+            roll: Roll::default(),
             caught_up: false,
             census: None,
             lines: Vec::new(),
@@ -149,112 +138,53 @@ impl Writer {
     /// Takes note of a message.
     pub fn heed(&mut self, message: Message, now: Moment) {
         match message {
-            Message::Lives(life, now) => self.lives(*life, now),
-            Message::Ended(life, reason, now) => self.ended(*life, reason, now, false),
+            Message::Lives(life, now) => {
+                let line = self.roll.lives(*life, now);
+                self.note(line);
+            }
+            Message::Ended(life, reason, now) => {
+                let line = self.roll.ended(*life, reason, now, false);
+                self.note([line]);
+            }
             Message::Reconciled(found) => self.reconcile(*found),
             Message::Look(query, reply) => drop(reply.send(self.look(&query, now))),
             Message::Close(_) => {}
         }
     }
 
-    fn lives(&mut self, life: Life, now: Moment) {
-        let known = self.open.get(&life.id).map(|open| (&open.life, open.up));
-        let (line, up): (fn(Entry) -> Line, _) = match known {
-            // What came back of its own after a loss is no news.
-            Some((known, _)) if *known == life => return,
-            Some((_, up)) => {
-                journal::changed(&life);
-                (Line::Change, up)
-            }
-            None => {
-                journal::started(&life);
-                (Line::Start, Some(now.up_at(life.start)))
-            }
-        };
-        let time = if known.is_some() { now.wall } else { life.start };
-        self.note(&line(Entry::of(&life, time, up)));
-        self.open.insert(life.id, Open { life, up, of_another_boot: false });
-    }
-
-    fn ended(&mut self, mut life: Life, reason: Reason, now: Moment, approximate: bool) {
-        let known = self.open.remove(&life.id);
-        let up = known.and_then(|open| open.up.filter(|_| !open.of_another_boot));
-        life.clock_stepped = up.map_or(0, |up| now.stepped_since(life.start, up));
-        self.end(life, End { time: now.wall, reason, approximate }, now.wall);
-    }
-
-    fn end(&mut self, life: Life, end: End, now: SystemTime) {
-        journal::ended(&life, end);
-        self.note(&Line::End(Entry::of(&Life { end: Some(end), ..life }, now, None)));
-    }
-
-    fn reconcile(&mut self, found: Reconciled) {
-        for (life, reason) in found.ended {
-            self.ended(life, reason, found.now, true);
+    fn reconcile(&mut self, Reconciled { live, ended, now, census }: Reconciled) {
+        for (life, reason) in ended {
+            let line = self.roll.ended(life, reason, now, true);
+            self.note([line]);
         }
-        self.compare(found.live, found.now);
-        self.census = Some(found.census);
-    }
-
-    /// Brings what is taken to last in line with what does.
-    fn compare(&mut self, live: Vec<Life>, now: Moment) {
-        let ids: HashSet<_> = live.iter().map(|life| life.id).collect();
-        let gone: Vec<_> = self.open.keys().filter(|id| !ids.contains(id)).copied().collect();
-        for open in gone.into_iter().filter_map(|id| self.open.remove(&id)).collect::<Vec<_>>() {
-            self.miss(open, now);
-        }
-        for life in live {
-            let known = self.open.get_mut(&life.id);
-            if known.is_some_and(|open| open.life == life) {
-                continue;
-            }
-            let up = self.open.get(&life.id).and_then(|open| open.up);
-            self.note(&Line::Alive(Entry::of(&life, now.wall, up)));
-            self.open.insert(life.id, Open { life, up, of_another_boot: false });
-        }
-    }
-
-    /// What lasted is gone, and nobody saw it go.
-    fn miss(&mut self, open: Open, now: Moment) {
-        let Open { mut life, up, of_another_boot } = open;
-        let (time, reason) = if of_another_boot {
-            // Before the start of the host, if the clock can be trusted so far.
-            let boot = now.boot();
-            (if boot < life.start { now.wall } else { boot }, Reason::Reboot)
-        } else {
-            life.clock_stepped = up.map_or(0, |up| now.stepped_since(life.start, up));
-            (now.wall, Reason::Gone)
-        };
-        self.end(life, End { time, reason, approximate: true }, now.wall);
+        let lines = self.roll.compare(live, now);
+        self.note(lines);
+        self.census = Some(census);
     }
 
     fn look(&self, query: &Query, now: Moment) -> Sight {
-        let fits = |open: &Open| {
-            let step = |up| now.stepped_since(open.life.start, up);
-            let clock_stepped = open.up.filter(|_| !open.of_another_boot).map_or(0, step);
-            let life = Life { clock_stepped, ..open.life.clone() };
-            query.fits(&life).then_some(life)
-        };
         Sight {
-            open: self.open.values().filter_map(fits).collect(),
+            open: self.roll.fitting(query, now),
             unwritten: self.lines.clone(),
             files: self.log.as_ref().map(Log::parts).unwrap_or_default(),
         }
     }
 
-    /// Keeps a line until it is written; one that there is no room for is lost.
-    fn note(&mut self, line: &Line) {
+    /// Keeps lines until they are written; what there is no room for is lost.
+    fn note(&mut self, lines: impl IntoIterator<Item = Line>) {
         if self.log.is_none() {
             return;
         }
-        let octets = line.octets();
-        if self.lines.len() >= MUCH && self.failed.is_none() {
-            self.write();
-        }
-        if self.lines.len() + octets.len() > MOST {
-            self.shared.lose();
-        } else {
-            self.lines.extend(octets);
+        for line in lines {
+            let octets = line.octets();
+            if self.lines.len() >= MUCH && self.failed.is_none() {
+                self.write();
+            }
+            if self.lines.len() + octets.len() > MOST {
+                self.shared.lose();
+            } else {
+                self.lines.extend(octets);
+            }
         }
     }
 
@@ -288,8 +218,7 @@ impl Writer {
         self.open_file()?;
         let Some(log) = &mut self.log else { return Ok(()) };
         if log.is_full() {
-            let head = head(&self.boot, &self.open, Moment::now());
-            log.begin(&head)?;
+            log.begin(&head(&self.boot, &self.roll, Moment::now()))?;
         }
         log.write(&mut self.lines)
     }
@@ -299,28 +228,20 @@ impl Writer {
         let Some(log) = self.log.as_mut().filter(|log| !log.is_there()) else { return Ok(()) };
         let exists = log.open()?;
         let now = Moment::now();
-        let left = if self.caught_up { HashMap::new() } else { read(log, &self.boot)? };
+        let left = match log.parts().into_iter().next().filter(|_| !self.caught_up) {
+            Some(newest) => Roll::read(BufReader::with_capacity(64 << 10, newest), &self.boot)?,
+            None => Roll::default(),
+        };
+        let ended = self.roll.catch_up(left, self.census.is_some(), now);
         if exists {
             // Before what is to be written, which is of this boot.
             self.lines.splice(0..0, line::daemon(now, &self.boot).octets());
-        }
-        self.catch_up(left, now);
-        if !exists && let Some(log) = &mut self.log {
-            log.begin(&head(&self.boot, &self.open, now))?;
+        } else {
+            log.begin(&head(&self.boot, &self.roll, now))?;
         }
         self.caught_up = true;
+        self.note(ended);
         Ok(())
-    }
-
-    /// Takes over what lasted according to the file. If it is known by now what lasts, the rest has ended.
-    fn catch_up(&mut self, left: HashMap<AttachmentId, Open>, now: Moment) {
-        for (id, open) in left {
-            match self.open.get_mut(&id) {
-                Some(known) => known.up = known.up.or(open.up),
-                None if self.census.is_some() => self.miss(open, now),
-                None => drop(self.open.insert(id, open)),
-            }
-        }
     }
 
     /// Tells the file that it lacks something, and what lasts.
@@ -333,13 +254,13 @@ impl Writer {
         tracing::error!(count, "entries of the audit were lost; attachments went on");
         self.told = lost;
         let now = Moment::now();
-        self.note(&Line::Lost { time: now.wall, count });
+        self.note([Line::Lost { time: now.wall, count }]);
         if let Some(live) = self.census.as_ref().map(|census| census()) {
-            self.compare(live, now);
+            let lines = self.roll.compare(live, now);
+            self.note(lines);
         }
-        let entries: Vec<_> =
-            self.open.values().map(|open| Line::Alive(Entry::of(&open.life, now.wall, open.up))).collect();
-        entries.iter().for_each(|line| self.note(line));
+        let lines: Vec<_> = self.roll.lines(now.wall).collect();
+        self.note(lines);
         self.write();
     }
 
@@ -370,33 +291,9 @@ impl Writer {
 }
 
 /// What a new file begins with: so it can be read without the ones before it.
-fn head(boot: &str, open: &HashMap<AttachmentId, Open>, now: Moment) -> Vec<u8> {
-    let mut head = line::daemon(now, boot).octets();
-    for Open { life, up, .. } in open.values() {
-        head.extend(Line::Alive(Entry::of(life, now.wall, *up)).octets());
-    }
-    head
-}
-
-/// What lasts according to the newest file.
-fn read(log: &Log, boot: &str) -> io::Result<HashMap<AttachmentId, Open>> {
-    let mut open = HashMap::new();
-    let Some(file) = log.parts().into_iter().next() else { return Ok(open) };
-    let mut lines = BufReader::with_capacity(64 << 10, file);
-    let mut of_another_boot = true;
-    while let Some(line) = next(&mut lines)? {
-        match Line::read(&line) {
-            Some(Line::Daemon { boot: found, .. }) => of_another_boot = found != boot,
-            Some(Line::Start(entry) | Line::Change(entry) | Line::Alive(entry)) => {
-                let up = entry.up();
-                let life = Life::from(entry);
-                open.insert(life.id, Open { life, up, of_another_boot });
-            }
-            Some(Line::End(entry)) => drop(open.remove(&Life::from(entry).id)),
-            Some(Line::Lost { .. }) | None => {}
-        }
-    }
-    Ok(open)
+fn head(boot: &str, roll: &Roll, now: Moment) -> Vec<u8> {
+    let lines = std::iter::once(line::daemon(now, boot)).chain(roll.lines(now.wall));
+    lines.flat_map(|line| line.octets()).collect()
 }
 
 #[cfg(test)]
