@@ -4,11 +4,12 @@
 //! authorised does not compile:
 //!
 //! ```text
-//! socket -> api -> auth -> policy -> service -> { ipam, network, guard, registry }  (service alone combines them)
-//! Caller           Peer    Grant     Attachment                         -> store
+//! socket -> api -> auth -> policy -> service -> { ipam, network, guard, registry, audit }
+//! Caller           Peer    Grant     Attachment -> store            (service alone combines them)
 //! ```
 
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod fault;

@@ -23,6 +23,7 @@ use v6pod_proto::v1::{
 
 use crate::{
     api::Grpc,
+    audit::Audit,
     auth,
     config::{self, Config},
     guard, ipam,
@@ -39,6 +40,8 @@ const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 /// How long running work may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the audit may take to be written after that.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The DNS port: RFC 1035, section 4.2.
 const DNS: u16 = 53;
 /// A request's size in octets: far above what the contract's fields need.
@@ -128,13 +131,15 @@ fn start_logs(targets: Targets) {
 }
 
 async fn serve(mut config: Config) -> Result<(), Error> {
-    let store = Store::open(&config.state_dir, &boot_id()?)?;
+    let boot = boot_id()?;
+    let store = Store::open(&config.state_dir, &boot)?;
+    let audit = Audit::start(&config.audit, store.path("audit"), &boot)
+        .map_err(Error::start("starting the audit"))?;
     if let Some(network) = config.needs_prefix() {
         network.set_prefix(store.remember("prefix", "an IPv6 prefix", local_prefix)?);
         tracing::info!(prefix = %network.prefix, "no prefix is configured: this host has one of its own making");
     }
-    let service = prepare(&config, store)?;
-    let (service, orders) = service;
+    let (service, orders) = prepare(&config, store, audit)?;
     let jobs = Jobs::default();
     let seen = monitor::start().map_err(Error::start("watching links"))?;
     tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders));
@@ -152,7 +157,7 @@ async fn serve(mut config: Config) -> Result<(), Error> {
     health.set_serving::<AttachmentsServer<Grpc>>().await;
     health.set_serving::<NetworksServer<Grpc>>().await;
     health.set_serving::<DaemonServer<Grpc>>().await;
-    let grpc = Grpc::new(service, jobs.clone());
+    let grpc = Grpc::new(Arc::clone(&service), jobs.clone());
     let server = Server::builder()
         .timeout(Duration::from_secs(30))
         .max_concurrent_streams(64)
@@ -177,6 +182,9 @@ async fn serve(mut config: Config) -> Result<(), Error> {
     if !jobs.drain(DRAIN).await {
         tracing::warn!("work was still running after {DRAIN:?}; the next start finishes it");
     }
+    if !service.audit().close(LAST_WORDS) {
+        tracing::warn!("the audit could not be written to its end; the next start makes up for it");
+    }
     Ok(())
 }
 
@@ -184,6 +192,7 @@ async fn serve(mut config: Config) -> Result<(), Error> {
 fn prepare(
     config: &Config,
     store: Store,
+    audit: Audit,
 ) -> Result<(Arc<Service>, tokio::sync::mpsc::UnboundedReceiver<lifetime::Order>), Error> {
     let host = auth::Host::look(config.proof).map_err(Error::start("looking at the host's namespaces"))?;
     let instance: Instance = store.remember("instance", "8 hexadecimal digits", Instance::random)?;
@@ -220,6 +229,7 @@ fn prepare(
         store,
         resolver: config.registry.dns.is_some(),
         guard,
+        audit,
         registries: registry::start(config.registry.clone(), place),
         random: Box::new(rand::random),
     }))

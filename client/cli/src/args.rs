@@ -4,12 +4,14 @@ use std::{ffi::OsString, net::Ipv6Addr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::time::{self, Window};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it worked
   1  it failed, or something is wrong (check, status)
   2  the command line is wrong
-  3  there is no such attachment, network, process or file
+  3  there is no such attachment, network, process or file, or nothing was found
   4  v6podd is not running";
 
 const ATTACH_NOTES: &str = "\
@@ -22,6 +24,12 @@ Exit codes:
   then COMMAND's own, or 128 and the number of the signal that ended it;
   126  COMMAND cannot be executed
   127  COMMAND cannot be found";
+
+const HISTORY_NOTES: &str = "\
+TIME is 2026-11-20T03:14:07Z, \"2026-11-20 03:14\" (UTC) or 2026-11-20, and means all
+of that second, minute or day; or -2h (s, m, h, d) for that long ago.
+What lasts comes first, then what ended last. An END with \"by\" was at that time or
+before: v6podd was not running, or the host was restarted.";
 
 const SETUP_NOTES: &str = "\
 Files of somebody else's are not overwritten. Where podman reads no drop-in files
@@ -61,8 +69,11 @@ pub enum Command {
     Watch,
     /// Show the daemon, its networks and its registries
     ///
-    /// The exit code is 1 if a registry is unhealthy.
+    /// The exit code is 1 if a registry or the audit is unhealthy.
     Status,
+    /// Show who had which address when (as an administrator: everyone's)
+    #[command(after_help = HISTORY_NOTES)]
+    History(History),
     /// Attach a network namespace
     #[command(after_help = ATTACH_NOTES)]
     Attach(Box<Attach>),
@@ -77,6 +88,20 @@ pub enum Command {
     /// As root: for every user of this host. As an ordinary user: for yourself.
     #[command(after_help = SETUP_NOTES)]
     Setup(Setup),
+}
+
+/// What to look for in the audit.
+#[derive(Debug, clap::Args)]
+pub struct History {
+    /// An address or prefix, a container's name or (4 or more characters of) its id, or a uid
+    #[arg(value_name = "ADDRESS|NAME|UID|CONTAINER")]
+    pub what: Option<String>,
+    /// Only who had it at this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse)]
+    pub at: Option<Window>,
+    /// The most entries to show
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
 }
 
 /// What to set up, and for whom.
@@ -183,7 +208,9 @@ mod tests {
         let mut command = Args::command();
         command.build();
         let attach = command.find_subcommand_mut("attach").unwrap().render_long_help().to_string();
-        for line in command.render_long_help().to_string().lines().chain(attach.lines()) {
+        let history = command.find_subcommand_mut("history").unwrap().render_long_help().to_string();
+        let whole = command.render_long_help().to_string();
+        for line in whole.lines().chain(attach.lines()).chain(history.lines()) {
             assert!(line.chars().count() <= 110, "{line}");
         }
     }

@@ -77,6 +77,14 @@ pub enum Error {
     /// No attachment fits.
     #[error("there is no attachment {0:?}: v6pod list shows those there are")]
     NoAttachment(String),
+    /// Nobody had it then.
+    #[error("nothing is found{}: {reach}", .what.as_ref().map(|what| format!(" of {what:?}")).unwrap_or_default())]
+    NoHistory {
+        /// What was asked for.
+        what: Option<String>,
+        /// How far back that could be found.
+        reach: String,
+    },
     /// Several attachments fit.
     #[error("{which:?} fits {}: give the id of one: {}", text::count(.candidates.len(), "attachment"), some(.candidates))]
     Ambiguous {
@@ -115,7 +123,7 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// Registries are unhealthy.
+    /// Registries, or the audit, are unhealthy.
     #[error("{0}")]
     Unhealthy(String),
     /// Configuration could not be written.
@@ -137,7 +145,9 @@ impl Error {
                 Code::Unavailable => AWAY,
                 _ => FAILED,
             },
-            Self::NoAttachment(_) | Self::NoProcess(_) | Self::NoNamespace(_) => NOT_FOUND,
+            Self::NoAttachment(_) | Self::NoHistory { .. } | Self::NoProcess(_) | Self::NoNamespace(_) => {
+                NOT_FOUND
+            }
             Self::Setup(error) => error.exit_code(),
             // As shells and env(1) have it.
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,

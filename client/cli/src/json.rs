@@ -6,7 +6,7 @@
 use std::{io, time::SystemTime};
 
 use serde::Serialize;
-use v6pod_proto::v1::{self, attachment::State, watch_response::Kind};
+use v6pod_proto::v1::{self, attachment::State, history_entry::Reason, watch_response::Kind};
 
 use crate::text;
 
@@ -82,6 +82,15 @@ pub struct Status<'a> {
     attachments: u32,
     caller_uid: u32,
     caller_is_admin: bool,
+    audit: Option<Audit<'a>>,
+}
+
+/// `HistoryResponse`.
+#[derive(Serialize)]
+pub struct History<'a> {
+    entries: Vec<Entry<'a>>,
+    more: bool,
+    since: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +126,30 @@ struct Network<'a> {
     addresses: &'a str,
     default: bool,
     attachments: u32,
+}
+
+#[derive(Serialize)]
+struct Audit<'a> {
+    file: bool,
+    healthy: bool,
+    error: &'a str,
+    lost: u64,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    uid: u32,
+    container_id: &'a str,
+    name: &'a str,
+    address: &'a str,
+    mac: &'a str,
+    network: &'a str,
+    start: Option<String>,
+    end: Option<String>,
+    reason: String,
+    approximate: bool,
+    clock_stepped: i64,
 }
 
 #[derive(Serialize)]
@@ -177,7 +210,43 @@ impl<'a> From<&'a v1::StatusResponse> for Status<'a> {
             attachments: status.attachments,
             caller_uid: status.caller_uid,
             caller_is_admin: status.caller_is_admin,
+            audit: status.audit.as_ref().map(Audit::from),
         }
+    }
+}
+
+impl<'a> From<&'a v1::HistoryResponse> for History<'a> {
+    fn from(history: &'a v1::HistoryResponse) -> Self {
+        Self {
+            entries: history.entries.iter().map(Entry::from).collect(),
+            more: history.more,
+            since: history.since.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl<'a> From<&'a v1::HistoryEntry> for Entry<'a> {
+    fn from(entry: &'a v1::HistoryEntry) -> Self {
+        Self {
+            id: &entry.id,
+            uid: entry.uid,
+            container_id: &entry.container_id,
+            name: &entry.name,
+            address: &entry.address,
+            mac: &entry.mac,
+            network: &entry.network,
+            start: entry.start.as_ref().map(ToString::to_string),
+            end: entry.end.as_ref().map(ToString::to_string),
+            reason: reason(entry.reason),
+            approximate: entry.approximate,
+            clock_stepped: entry.clock_stepped,
+        }
+    }
+}
+
+impl<'a> From<&'a v1::AuditStatus> for Audit<'a> {
+    fn from(audit: &'a v1::AuditStatus) -> Self {
+        Self { file: audit.file, healthy: audit.healthy, error: &audit.error, lost: audit.lost }
     }
 }
 
@@ -246,6 +315,12 @@ pub fn kind(kind: i32) -> String {
     known.map_or_else(|| kind.to_string(), str::to_ascii_lowercase)
 }
 
+/// "lease"; the number if it is newer than this program.
+pub fn reason(reason: i32) -> String {
+    let known = Reason::try_from(reason).ok().and_then(|reason| reason.as_str_name().strip_prefix("REASON_"));
+    known.map_or_else(|| reason.to_string(), str::to_ascii_lowercase)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -276,6 +351,9 @@ mod tests {
         assert_eq!(keys(&Network::from(&v1::Network::default())), fields("Network"));
         assert_eq!(keys(&Registry::from(&v1::RegistryStatus::default())), fields("RegistryStatus"));
         assert_eq!(keys(&Status::from(&v1::StatusResponse::default())), fields("StatusResponse"));
+        assert_eq!(keys(&Audit::from(&v1::AuditStatus::default())), fields("AuditStatus"));
+        assert_eq!(keys(&History::from(&v1::HistoryResponse::default())), fields("HistoryResponse"));
+        assert_eq!(keys(&Entry::from(&v1::HistoryEntry::default())), fields("HistoryEntry"));
         assert_eq!(keys(&List::from(&v1::ListResponse::default())), fields("ListResponse"));
         assert_eq!(keys(&Check::from(&v1::CheckResponse::default())), fields("CheckResponse"));
         assert_eq!(keys(&Activated::from(&v1::ActivateResponse::default())), fields("ActivateResponse"));

@@ -19,6 +19,7 @@ mod resolve;
 mod run;
 mod table;
 mod text;
+mod time;
 mod users;
 
 pub use run::main;

@@ -7,7 +7,7 @@ use v6pod_client::connect;
 
 use crate::{
     args::{Args, Command},
-    commands::{attach, check, detach, list, setup, show, status, watch},
+    commands::{attach, check, detach, history, list, setup, show, status, watch},
     error::{Error, USAGE},
     output::{Output, note},
 };
@@ -41,6 +41,7 @@ fn run(args: Args) -> Result<u8, Error> {
             Command::List => list::run(&socket, &mut output).await,
             Command::Show(which) => show::run(&socket, &which.which, &mut output).await,
             Command::Watch => watch::run(&socket, &mut output).await,
+            Command::History(asked) => history::run(&socket, &asked, &mut output).await,
             Command::Status => status::run(&socket, &mut output).await,
             Command::Attach(attach) => attach::run(&socket, *attach, &mut output).await,
             Command::Detach(which) => detach::run(&socket, &which.which, &mut output).await,

@@ -1,5 +1,6 @@
 //! The gRPC services of `v6pod.v1`: messages in, messages out, nothing decided here.
 
+mod history;
 mod status;
 
 use std::{net::Ipv6Addr, pin::Pin, sync::Arc, time::SystemTime};
@@ -13,6 +14,7 @@ use v6pod_proto::v1::{
 };
 
 use crate::{
+    audit::{Query, Viewer},
     auth::Peer,
     model::{Attachment, State},
     policy::Wish,
@@ -254,7 +256,16 @@ impl daemon_server::Daemon for Grpc {
             attachments: count(self.service.count()),
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),
+            audit: Some(history::status(self.service.audit())),
         }))
+    }
+
+    async fn history(&self, request: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
+        let caller = caller(&request)?;
+        let viewer = Viewer { uid: caller.peer().uid(), all: caller.peer().is_admin() };
+        let query = Query::check(request.get_ref(), viewer).map_err(Error::from)?;
+        let found = self.service.audit().history(query).await.map_err(Error::from)?;
+        Ok(Response::new(history::response(found)))
     }
 }
 

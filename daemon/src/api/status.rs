@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use crate::{auth, ipam, network, service::Error};
+use crate::{audit, auth, ipam, network, service::Error};
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -35,6 +35,16 @@ fn code(error: &Error) -> Code {
         Error::Network(network::Error::MacTaken(_)) => Code::AlreadyExists,
         Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,
         Error::Network(_) | Error::Guard(_) | Error::Store(_) | Error::Internal(_) => Code::Internal,
+        Error::Audit(error) => match error {
+            audit::Error::Busy => Code::Unavailable,
+            audit::Error::Read(_) => Code::Internal,
+            audit::Error::Invalid(_)
+            | audit::Error::NotAnAddress(_)
+            | audit::Error::TooShort(_)
+            | audit::Error::NotATime
+            | audit::Error::Backwards
+            | audit::Error::TooMany { .. } => Code::InvalidArgument,
+        },
         Error::Busy => Code::Aborted,
         Error::Stopping => Code::Unavailable,
     }

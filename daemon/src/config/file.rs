@@ -6,6 +6,7 @@ use ipnet::Ipv6Net;
 use serde::Deserialize;
 
 use crate::{
+    audit,
     auth::Proof,
     guard::{Choice, Isolation},
     ipam::Mode,
@@ -34,6 +35,8 @@ pub struct File {
     pub dns: registry::RawDns,
     /// `[consul]`; absent: not used.
     pub consul: Option<registry::RawConsul>,
+    /// `[audit]`.
+    pub audit: audit::Config,
 }
 
 impl Default for File {
@@ -48,6 +51,7 @@ impl Default for File {
             network: BTreeMap::new(),
             dns: registry::RawDns::default(),
             consul: None,
+            audit: audit::Config::default(),
         }
     }
 }

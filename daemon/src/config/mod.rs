@@ -17,6 +17,7 @@ use std::{
 use ipnet::Ipv6Net;
 
 use crate::{
+    audit,
     auth::Proof,
     guard::{Choice, Isolation},
     ipam::Mode,
@@ -53,6 +54,8 @@ pub struct Config {
     pub guard: Choice,
     /// The registries.
     pub registry: registry::Config,
+    /// What is kept of who had which address.
+    pub audit: audit::Config,
 }
 
 /// Where and for whom the daemon listens.
@@ -199,6 +202,7 @@ fn check(file: file::File, reasons: &mut Vec<String>) -> Option<Config> {
     }
     let registry = registry::Config::check(&file.dns, file.consul.as_ref(), Path::new("/etc/resolv.conf"))
         .map_err(|wrong| reasons.extend(wrong.iter().map(ToString::to_string)));
+    reasons.extend(file.audit.reasons());
     let networks = check_networks(&file, reasons);
     let default_network = networks.iter().find(|(_, default)| *default).or(networks.first())?.0.name.clone();
     Some(Config {
@@ -210,6 +214,7 @@ fn check(file: file::File, reasons: &mut Vec<String>) -> Option<Config> {
         proof: file.namespace_proof,
         guard: file.guard,
         registry: registry.ok()?,
+        audit: file.audit,
     })
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use super::{Change, Error, Net, PATIENCE, Service, table::Table};
 use crate::{
+    audit::Reason,
     auth::{Lease, Namespace, Passed, Peer},
     fault::Fault,
     ipam::Applicant,
@@ -21,8 +22,8 @@ enum Booking {
     Present(Attachment),
     /// It is booked: ours to attach.
     Booked(Attachment),
-    /// This one is in the way and has to be detached first.
-    InTheWay(AttachmentId),
+    /// This one is in the way and has to be detached first, for this reason.
+    InTheWay(AttachmentId, Reason),
 }
 
 impl Service {
@@ -57,9 +58,9 @@ impl Service {
             let (table, booking) = self.look(grant, net, deadline)?;
             match booking {
                 Booking::Booked(attachment) => return Ok((attachment, true)),
-                Booking::InTheWay(id) => {
+                Booking::InTheWay(id, reason) => {
                     drop(table);
-                    self.detach_unasked(id)?;
+                    self.detach_unasked(id, reason)?;
                 }
                 Booking::Present(attachment) => {
                     drop(table);
@@ -69,7 +70,7 @@ impl Service {
                         .driver
                         .leads_into(&attachment, grant.namespace().as_fd())?
                     {
-                        self.detach_unasked(attachment.id)?;
+                        self.detach_unasked(attachment.id, Reason::Namespace)?;
                         continue;
                     }
                     if let Some(attachment) = self.renew(grant, attachment.id, lease)? {
@@ -120,7 +121,7 @@ impl Service {
         let former = wish.container_id.as_ref().and_then(|id| table.by_container(peer.uid(), id));
         if let Some(found) = former {
             return Ok(if found.state == State::Active {
-                Ok(Booking::InTheWay(found.id))
+                Ok(Booking::InTheWay(found.id, Reason::Replaced))
             } else {
                 Err(found.id)
             });
@@ -128,7 +129,7 @@ impl Service {
         if let Some((name, found)) = wish.name.as_ref().and_then(|name| Some((name, table.by_name(name)?))) {
             let ended = table.lease(found.id).is_some_and(|lease| lease.has_ended());
             return match found.state {
-                State::Active if ended => Ok(Ok(Booking::InTheWay(found.id))),
+                State::Active if ended => Ok(Ok(Booking::InTheWay(found.id, Reason::Lease))),
                 State::Detaching => Ok(Err(found.id)),
                 _ => Err(Error::NameTaken(name.clone())),
             };
@@ -192,9 +193,11 @@ impl Service {
         let id = attachment.id;
         match self.touch_kernel(grant, net, attachment, lease.as_ref()) {
             Ok(attachment) => {
-                self.settle(&mut self.table(), &attachment, lease, Change::Added);
-                tracing::info!(%id, uid = attachment.uid, network = %attachment.network, name = ?attachment.name,
-                    container = ?attachment.container_id, address = %attachment.address, "attached");
+                let mut table = self.table();
+                self.settle(&mut table, &attachment, lease, Change::Added);
+                // Under the lock too: its end cannot be told before its start.
+                self.parts.audit.lives(&attachment);
+                drop(table);
                 // Nothing can fail any more; a test may still kill here.
                 let _ = Fault.after("attach.published");
                 self.unless_gone(attachment)
@@ -255,7 +258,7 @@ impl Service {
     /// The link may have gone, with its namespace, while nobody could detach it yet.
     fn unless_gone(&self, attachment: Attachment) -> Result<Attachment, Error> {
         if self.table().is_gone(attachment.id) {
-            self.detach_unasked(attachment.id)?;
+            self.detach_unasked(attachment.id, Reason::Namespace)?;
             return Err(Error::NamespaceEnded);
         }
         Ok(attachment)
@@ -330,6 +333,7 @@ impl Service {
             // Recorded under the lock, for once: a detach must not come in between, and this is rare.
             self.parts.store.write(&attachment)?;
             self.settle(&mut table, &attachment, lease.cloned(), Change::Changed);
+            self.parts.audit.lives(&attachment);
         }
         Ok(Some(attachment))
     }

@@ -3,6 +3,7 @@
 
 use super::{Change, Error, Service, Target};
 use crate::{
+    audit::Reason,
     auth::Peer,
     fault::Fault,
     model::{Attachment, AttachmentId, State},
@@ -15,8 +16,9 @@ impl Service {
     /// [`Error::NoAttachment`], also if it is another user's; or the kernel would not let go.
     pub fn deactivate(&self, peer: &Peer, target: &Target) -> Result<Attachment, Error> {
         let found = self.get(peer, target)?;
+        let reason = if peer.uid() == found.uid { Reason::Detach } else { Reason::Administrator };
         match self.begin(found.id) {
-            Some(attachment) => self.carry_out_detach(&attachment).map(|()| attachment),
+            Some(attachment) => self.carry_out_detach(&attachment, reason).map(|()| attachment),
             // Somebody else is at it: their success is ours.
             None => self.wait_until_gone(found),
         }
@@ -26,8 +28,8 @@ impl Service {
     ///
     /// # Errors
     /// The kernel would not let go.
-    pub fn detach_unasked(&self, id: AttachmentId) -> Result<(), Error> {
-        self.begin(id).map_or(Ok(()), |attachment| self.carry_out_detach(&attachment))
+    pub fn detach_unasked(&self, id: AttachmentId, reason: Reason) -> Result<(), Error> {
+        self.begin(id).map_or(Ok(()), |attachment| self.carry_out_detach(&attachment, reason))
     }
 
     /// From here on it is ours to remove, and no registry publishes it. None: it is not in use.
@@ -40,7 +42,7 @@ impl Service {
         Some(attachment)
     }
 
-    fn carry_out_detach(&self, attachment: &Attachment) -> Result<(), Error> {
+    fn carry_out_detach(&self, attachment: &Attachment, reason: Reason) -> Result<(), Error> {
         let id = attachment.id;
         if let Err(error) = self.undo_everything(attachment) {
             // The record stays, so that the next start tries again; so does the address, which may
@@ -49,9 +51,10 @@ impl Service {
             self.give_up(attachment);
             return Err(error);
         }
+        // Before anybody else can be given the address.
+        self.parts.audit.ended(attachment, reason);
         self.let_go(attachment);
         self.tell(Change::Removed, attachment);
-        tracing::info!(%id, uid = attachment.uid, name = ?attachment.name, address = %attachment.address, "detached");
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use tokio::{io::Interest, sync::mpsc, task::AbortHandle};
 
 use super::{Service, jobs::Jobs};
 use crate::{
+    audit::Reason,
     auth::Lease,
     model::{AttachmentId, State},
     network::{self, monitor::Seen},
@@ -34,12 +35,12 @@ impl Service {
     fn lease_ended(&self, id: AttachmentId, lease: &Arc<Lease>) {
         if self.table().lease(id).is_some_and(|current| Arc::ptr_eq(current, lease)) {
             tracing::debug!(%id, "the lease has ended");
-            self.detach_or_log(id);
+            self.detach_or_log(id, Reason::Lease);
         }
     }
 
-    fn detach_or_log(&self, id: AttachmentId) {
-        if let Err(error) = self.detach_unasked(id) {
+    fn detach_or_log(&self, id: AttachmentId, reason: Reason) {
+        if let Err(error) = self.detach_unasked(id, reason) {
             tracing::error!(%id, %error, "detaching what has ended");
         }
     }
@@ -51,7 +52,7 @@ impl Service {
         let gone: Vec<_> =
             self.table().attachments().map(|a| a.id).filter(|id| !present.contains(id)).collect();
         for id in gone {
-            self.detach_or_log(id);
+            self.detach_or_log(id, Reason::Namespace);
         }
     }
 }
@@ -101,7 +102,7 @@ pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::Unbounded
             Seen::Gone(id) => {
                 let state = service.table().note_gone(id);
                 if state == Some(State::Active) {
-                    jobs.detach(move || service.detach_or_log(id));
+                    jobs.detach(move || service.detach_or_log(id, Reason::Namespace));
                 }
             }
             Seen::Lost => jobs.detach(move || service.look_for_gone()),

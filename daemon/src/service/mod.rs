@@ -27,6 +27,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use self::table::Table;
 use crate::{
+    audit::{self, Audit},
     auth::{self, Peer},
     config,
     guard::{self, Guard},
@@ -90,6 +91,9 @@ pub enum Error {
     /// The state directory.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The audit, which is asked and never in the way.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// Somebody else's work on the same attachment took too long.
     #[error("another call is still busy with this attachment: try again")]
     Busy,
@@ -155,6 +159,8 @@ pub struct Parts {
     pub guard: Box<dyn Guard>,
     /// The registries.
     pub registries: Registries,
+    /// Who had which address when.
+    pub audit: Audit,
     /// Whether one of them answers containers, on each network's gateway.
     pub resolver: bool,
     /// Where ids and random addresses come from.
@@ -218,6 +224,11 @@ impl Service {
     /// The registries.
     pub fn registries(&self) -> &Registries {
         &self.parts.registries
+    }
+
+    /// The audit.
+    pub fn audit(&self) -> &Audit {
+        &self.parts.audit
     }
 
     /// The resolver that an attachment's container may ask.

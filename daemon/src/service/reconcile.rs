@@ -8,6 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Change, Error, Service};
 use crate::{
+    audit::Reason,
     auth::{Found, Holders, Lease},
     model::{Attachment, State},
     network::{self, netlink::Socket},
@@ -29,9 +30,9 @@ impl Service {
     ///
     /// # Errors
     /// The records cannot be read, or the kernel would not say what there is.
-    pub fn reconcile(&self) -> Result<Reconciled, Error> {
+    pub fn reconcile(self: &Arc<Self>) -> Result<Reconciled, Error> {
         let mut outcome = Reconciled::default();
-        let mut kept = HashSet::new();
+        let (mut kept, mut live, mut ended) = (HashSet::new(), Vec::new(), Vec::new());
         let holders = Holders::default();
         let mut records = self.parts.store.load()?;
         records.sort_by_key(|attachment| (attachment.created, attachment.id));
@@ -41,13 +42,24 @@ impl Service {
         self.parts.guard.begin(&admitted)?;
         for attachment in records {
             kept.insert(attachment.id);
-            if self.restore(&attachment, &holders) {
-                outcome.restored += 1;
-            } else {
-                self.finish_detach(&attachment);
-                outcome.detached += 1;
+            match self.restore(&attachment, &holders) {
+                Ok(()) => {
+                    outcome.restored += 1;
+                    live.push(attachment);
+                }
+                Err(reason) => {
+                    outcome.detached += 1;
+                    if self.finish_detach(&attachment) {
+                        ended.push((attachment, reason));
+                    } else {
+                        live.push(attachment);
+                    }
+                }
             }
         }
+        let this = Arc::downgrade(self);
+        let census = move || this.upgrade().map_or_else(Vec::new, |service| service.committed());
+        self.parts.audit.reconciled(&live, &ended, census);
         for (id, link) in network::marked_links()? {
             if !kept.contains(&id) {
                 tracing::warn!(link = link.name, %id, "removing a link of ours that has no record");
@@ -65,17 +77,29 @@ impl Service {
             && self.net(&attachment.network).is_ok_and(|net| net.config.prefix.contains(&attachment.address))
     }
 
-    /// Brings one attachment back into use, if it should be and can be.
-    fn restore(&self, attachment: &Attachment, holders: &Holders) -> bool {
+    /// What is attached and was told the audit.
+    fn committed(&self) -> Vec<Attachment> {
+        self.table()
+            .attachments()
+            .filter(|attachment| attachment.state != State::Attaching)
+            .cloned()
+            .collect()
+    }
+
+    /// Brings one attachment back into use, if it should be and can be; else says why not.
+    fn restore(&self, attachment: &Attachment, holders: &Holders) -> Result<(), Reason> {
         let Ok(net) = self.net(&attachment.network) else {
             tracing::warn!(id = %attachment.id, network = %attachment.network, "its network is no longer configured");
-            return false;
+            return Err(Reason::Network);
         };
+        if attachment.state != State::Active {
+            return Err(Reason::Gone);
+        }
         if !self.belongs(attachment) {
-            return false;
+            return Err(Reason::Network);
         }
         let lease = match attachment.lease.map(|lease| Lease::find(lease, holders)) {
-            Some(Found::Ended) => return false,
+            Some(Found::Ended) => return Err(Reason::Lease),
             Some(Found::Lease(lease)) => Some(Arc::new(lease)),
             Some(Found::Unknown) => {
                 tracing::warn!(id = %attachment.id, "its lease cannot be found again; it lasts as long as its namespace");
@@ -85,16 +109,17 @@ impl Service {
         };
         match net.driver.restore(attachment) {
             Ok(true) => {}
-            Ok(false) => return false,
+            Ok(false) => return Err(Reason::Gone),
             // Better a container with something amiss, which `check` tells, than one cut off.
             Err(error) => tracing::error!(id = %attachment.id, %error, "restoring an attachment"),
         }
         net.pool().take(attachment.mac, attachment.uid);
         self.settle(&mut self.table(), attachment, lease, Change::Added);
-        true
+        Ok(())
     }
 
-    fn finish_detach(&self, attachment: &Attachment) {
+    /// False: the kernel would not let go, and the next start tries again.
+    fn finish_detach(&self, attachment: &Attachment) -> bool {
         self.parts.registries.withdraw(attachment.id);
         let outcome = match self.net(&attachment.network) {
             Ok(net) => net.driver.detach(attachment, crate::fault::Fault).map_err(Error::from),
@@ -103,11 +128,12 @@ impl Service {
         let dismissed = self.parts.guard.dismiss(attachment).map_err(Error::from);
         if let Err(error) = outcome.and(dismissed) {
             tracing::error!(id = %attachment.id, %error, "an attachment of an earlier run could not be removed");
-            return;
+            return false;
         }
         if let Err(error) = self.parts.store.erase(attachment.id) {
             tracing::error!(id = %attachment.id, %error, "erasing its record");
         }
+        true
     }
 
     fn sweep(&self) {

@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod check;
 pub mod detach;
+pub mod history;
 pub mod list;
 pub mod setup;
 pub mod show;
@@ -32,7 +33,12 @@ fn label(attachment: &Attachment) -> String {
 
 /// The container's id as engines shorten it.
 fn container(attachment: &Attachment) -> String {
-    let short: String = attachment.container_id.chars().take(12).collect();
+    short(&attachment.container_id)
+}
+
+/// A container's id as engines shorten it.
+fn short(id: &str) -> String {
+    let short: String = id.chars().take(12).collect();
     text::or_none(&short)
 }
 

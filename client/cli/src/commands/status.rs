@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use v6pod_proto::v1::{Network, RegistryStatus, StatusResponse};
+use v6pod_proto::v1::{AuditStatus, Network, RegistryStatus, StatusResponse};
 
 use crate::{
     daemon::Daemon,
@@ -41,7 +41,7 @@ pub async fn run(socket: &Path, output: &mut Output) -> Result<u8, Error> {
     } else {
         output.text(&render(&status, &Users::load(), &output.view))?;
     }
-    match complaint(&status.registries) {
+    match complaint(&status) {
         None => Ok(0),
         Some(complaint) => Err(Error::Unhealthy(complaint)),
     }
@@ -49,11 +49,12 @@ pub async fn run(socket: &Path, output: &mut Output) -> Result<u8, Error> {
 
 fn render(status: &StatusResponse, users: &Users, view: &View) -> String {
     let role = if status.caller_is_admin { ", an administrator" } else { "" };
-    let pairs: [(&str, Cell); 4] = [
+    let pairs: [(&str, Cell); 5] = [
         ("v6podd", text::or_none(&status.version).into()),
         ("since", text::since(status.started.as_ref(), view.now).into()),
         ("attachments", status.attachments.to_string().into()),
         ("you", format!("{}{role}", users.describe(status.caller_uid)).into()),
+        ("audit", audit(status.audit.as_ref())),
     ];
     let networks = networks(&status.networks, view);
     let registries = match status.registries.as_slice() {
@@ -61,6 +62,26 @@ fn render(status: &StatusResponse, users: &Users, view: &View) -> String {
         some => registries(some, view),
     };
     format!("{}\n{networks}\n{registries}", table::pairs(view, &pairs))
+}
+
+fn audit(audit: Option<&AuditStatus>) -> Cell {
+    let Some(audit) = audit else { return text::NONE.to_owned().into() };
+    let place = match (audit.file, audit.healthy) {
+        (false, _) => "the journal only",
+        (true, true) => "the journal and a file",
+        (true, false) => "the journal only: the file cannot be written",
+    };
+    let lost = match audit.lost {
+        0 => String::new(),
+        1 => ", 1 entry is lost".to_owned(),
+        lost => format!(", {lost} entries are lost"),
+    };
+    let tone = match audit {
+        AuditStatus { file: true, healthy: false, .. } => Tone::Red,
+        AuditStatus { lost: 0, .. } => Tone::Plain,
+        _ => Tone::Yellow,
+    };
+    Cell::new(format!("{place}{lost}"), tone)
 }
 
 fn networks(networks: &[Network], view: &View) -> String {
@@ -99,14 +120,17 @@ fn registries(registries: &[RegistryStatus], view: &View) -> String {
     table.render(view, |_| false)
 }
 
-/// What is wrong with the registries, in one sentence.
-fn complaint(registries: &[RegistryStatus]) -> Option<String> {
-    let unhealthy = registries.iter().filter(|registry| !registry.healthy);
+/// What is wrong with the registries and the audit, in one sentence.
+fn complaint(status: &StatusResponse) -> Option<String> {
+    let audit = status.audit.iter().filter(|audit| !audit.healthy);
+    let audit = audit.map(|audit| format!("the audit cannot be written: {}", audit.error));
+    let unhealthy = status.registries.iter().filter(|registry| !registry.healthy);
     let complaints: Vec<_> = unhealthy
         .map(|RegistryStatus { kind, endpoint, error, .. }| {
             let error = if error.is_empty() { "no exchange has gone well yet" } else { error };
             format!("the registry {kind} ({endpoint}) is unhealthy: {error}")
         })
+        .chain(audit)
         .collect();
     (!complaints.is_empty()).then(|| complaints.join("; "))
 }
@@ -153,6 +177,7 @@ pub(crate) mod tests {
             attachments: 4,
             caller_uid: 0,
             caller_is_admin: true,
+            audit: Some(AuditStatus { file: true, healthy: true, error: String::new(), lost: 0 }),
         }
     }
 
@@ -163,6 +188,7 @@ v6podd:       0.1.0
 since:        1970-01-01T00:00:00Z (16m ago)
 attachments:  4
 you:          root (uid 0), an administrator
+audit:        the journal and a file
 
 NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ATTACHMENTS
 default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     2
@@ -182,15 +208,35 @@ consul    http://127.0.0.1:8500  unhealthy  2
 
     #[test]
     fn a_bare_daemon() {
-        let status = StatusResponse { networks: Vec::new(), registries: Vec::new(), ..status() };
+        let status = StatusResponse { networks: Vec::new(), registries: Vec::new(), audit: None, ..status() };
         let shown = render(&status, &Users::default(), &View::of(None, false, 1000));
         assert!(shown.ends_with("\n\nno registries: names are not published\n"), "{shown}");
-        assert_eq!(complaint(&status.registries), None);
+        assert!(shown.contains("audit:        -\n"), "{shown}");
+        assert_eq!(complaint(&status), None);
+    }
+
+    #[test]
+    fn an_audit_that_lacks_something_says_so() {
+        let shown = |file, healthy, lost| {
+            let audit = AuditStatus { file, healthy, lost, error: "/x: full".to_owned() };
+            let status = StatusResponse { audit: Some(audit), registries: Vec::new(), ..status() };
+            (render(&status, &Users::default(), &View::of(None, true, 0)), complaint(&status))
+        };
+        let (text, complaint) = shown(true, false, 1);
+        assert!(
+            text.contains("\x1b[31mthe journal only: the file cannot be written, 1 entry is lost\x1b[0m"),
+            "{text}"
+        );
+        assert_eq!(complaint.as_deref(), Some("the audit cannot be written: /x: full"));
+        let (text, complaint) = shown(true, true, 7);
+        assert!(text.contains("\x1b[33mthe journal and a file, 7 entries are lost\x1b[0m"), "{text}");
+        assert_eq!(complaint, None);
+        assert!(shown(false, true, 0).0.contains("the journal only\n"));
     }
 
     #[test]
     fn unhealthy_registries_are_named() {
         let expected = "the registry consul (http://127.0.0.1:8500) is unhealthy: connection refused";
-        assert_eq!(complaint(&status().registries).as_deref(), Some(expected));
+        assert_eq!(complaint(&status()).as_deref(), Some(expected));
     }
 }

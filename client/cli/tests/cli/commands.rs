@@ -168,6 +168,7 @@ v6podd:       0.1.0
 since:        -
 attachments:  0
 you:          uid 4000000001
+audit:        -
 
 NETWORK            PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ATTACHMENTS
 default (default)  2001:db8::/80  -        bridge  -       0    -          0
@@ -262,7 +263,7 @@ fn the_daemon_is_away() {
     let socket = folder.path().join("socket");
     let path = socket.to_str().unwrap();
     let advice = "start it, or name its socket with --socket";
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["list"],
         &["show", "x"],
         &["watch"],
@@ -270,6 +271,7 @@ fn the_daemon_is_away() {
         &["attach", "/proc/self/ns/net"],
         &["detach", "x"],
         &["check", "x"],
+        &["history"],
     ];
     for command in commands {
         let away = Ran::of(program(command).args(["--socket", path]));
@@ -305,7 +307,17 @@ fn the_socket_is_closed_to_the_user() {
 #[test]
 fn a_wrong_command_line() {
     let site = Site::new(Answers::default());
-    for arguments in [&[][..], &["lst"], &["show"], &["list", "x"], &["attach", "--address", "x", "1"]] {
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["lst"],
+        &["show"],
+        &["list", "x"],
+        &["attach", "--address", "x", "1"],
+        &["history", "--at", "yesterday"],
+        &["history", "--limit", "0"],
+        &["history", "--limit", "1001"],
+    ];
+    for arguments in wrong {
         let ran = site.run(arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ran:?}");
         assert!(ran.stderr.contains("--help"), "{ran:?}");

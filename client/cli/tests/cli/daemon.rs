@@ -24,8 +24,8 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, GetRequest, GetResponse, ListRequest, ListResponse, StatusRequest, StatusResponse,
-    WatchRequest, WatchResponse,
+    DeactivateResponse, GetRequest, GetResponse, HistoryRequest, HistoryResponse, ListRequest, ListResponse,
+    StatusRequest, StatusResponse, WatchRequest, WatchResponse,
     attachment::State,
     attachments_server::{Attachments, AttachmentsServer},
     daemon_server::{Daemon as DaemonService, DaemonServer},
@@ -39,6 +39,9 @@ pub struct Answers {
     pub attachments: Vec<Attachment>,
     pub status: StatusResponse,
     pub problems: Vec<String>,
+    /// What History finds, for whatever this says fits.
+    pub history: HistoryResponse,
+    pub fits: fn(&HistoryRequest) -> bool,
     /// Whether a namespace is new.
     pub created: bool,
     /// The answer to Activate, Deactivate and Check instead.
@@ -54,6 +57,8 @@ impl Default for Answers {
             attachments: Vec::new(),
             status: StatusResponse { version: "0.1.0".to_owned(), caller_uid: 1001, ..Default::default() },
             problems: Vec::new(),
+            history: HistoryResponse::default(),
+            fits: |_| true,
             created: true,
             refusal: None,
             events: Vec::new(),
@@ -92,6 +97,7 @@ pub enum Call {
     Activate(ActivateRequest, Vec<OwnedFd>),
     Deactivate(Target),
     Check(String),
+    History(HistoryRequest),
 }
 
 /// The calls a daemon receives; it runs on its own thread until the test program ends.
@@ -265,5 +271,13 @@ impl Attachments for Service {
 impl DaemonService for Service {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         Ok(Response::new(self.answers.status.clone()))
+    }
+
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        let request = request.into_inner();
+        let fits = (self.answers.fits)(&request);
+        self.note(Call::History(request))?;
+        let nothing = HistoryResponse { since: self.answers.history.since, ..Default::default() };
+        Ok(Response::new(if fits { self.answers.history.clone() } else { nothing }))
     }
 }

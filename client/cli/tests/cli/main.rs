@@ -8,6 +8,7 @@
 mod attach;
 mod commands;
 mod daemon;
+mod history;
 mod terminal;
 
 use std::{
