@@ -4,8 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use ipnet::Ipv6Net;
 use serde::Deserialize;
+use toml::Spanned;
 
-use crate::{auth::Proof, ipam::Mode, registry};
+use crate::{
+    auth::Proof,
+    ipam::Mode,
+    policy::{Collision, RawPolicy, RawReservation, RawRule},
+    registry,
+};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -27,6 +33,16 @@ pub struct File {
     pub dns: registry::RawDns,
     /// `[consul]`; absent: not used.
     pub consul: Option<registry::RawConsul>,
+    /// `[[rule]]`.
+    pub rule: Vec<Spanned<RawRule>>,
+    /// `[[reservation]]`.
+    pub reservation: Vec<Spanned<RawReservation>>,
+    /// Patterns of names that nobody may have.
+    pub reserved_names: Vec<Spanned<String>>,
+    /// What becomes of a name that is taken.
+    pub collision: Collision,
+    /// `[policy]`.
+    pub policy: RawPolicy,
 }
 
 impl Default for File {
@@ -40,6 +56,11 @@ impl Default for File {
             network: BTreeMap::new(),
             dns: registry::RawDns::default(),
             consul: None,
+            rule: Vec::new(),
+            reservation: Vec::new(),
+            reserved_names: Vec::new(),
+            collision: Collision::default(),
+            policy: RawPolicy::default(),
         }
     }
 }
@@ -84,6 +105,8 @@ pub struct Network {
     pub capacity: usize,
     /// Seconds that a freed address rests.
     pub rest: u64,
+    /// What becomes of a name that is taken, where it is not as everywhere.
+    pub collision: Option<Collision>,
     /// Whether callers that name no network get this one.
     pub default: bool,
 }
@@ -100,6 +123,7 @@ impl Default for Network {
             allow_static: false,
             capacity: 1000,
             rest: 60,
+            collision: None,
             default: false,
         }
     }

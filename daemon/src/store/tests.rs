@@ -23,6 +23,10 @@ fn attachment(bits: u64) -> Attachment {
         lease: None,
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         state: State::Active,
+        charged: Some(1002),
+        groups: vec![990],
+        fixed: true,
+        forbidden: None,
     }
 }
 
