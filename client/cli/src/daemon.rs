@@ -6,8 +6,9 @@ use tonic::{Response, Status, Streaming};
 use v6pod_client::{channel::Channel, connect};
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest, WatchResponse,
-    attachments_client::AttachmentsClient, daemon_client::DaemonClient, deactivate_request::Target,
+    ExplainRequest, ExplainResponse, ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest,
+    WatchResponse, attachments_client::AttachmentsClient, daemon_client::DaemonClient,
+    deactivate_request::Target,
 };
 
 use crate::error::Error;
@@ -37,6 +38,12 @@ impl Daemon {
     pub async fn status(&self) -> Result<StatusResponse, Error> {
         let mut client = DaemonClient::new(self.0.clone());
         call("cannot get the status", client.status(StatusRequest {})).await
+    }
+
+    /// Whether something is allowed.
+    pub async fn explain(&self, request: ExplainRequest) -> Result<ExplainResponse, Error> {
+        let mut client = DaemonClient::new(self.0.clone());
+        call("cannot ask the rules", client.explain(request)).await
     }
 
     /// What is amiss with an attachment.

@@ -84,6 +84,32 @@ pub struct Status<'a> {
     caller_is_admin: bool,
 }
 
+/// `ExplainResponse`.
+#[derive(Serialize)]
+pub struct Explain<'a> {
+    allowed: bool,
+    reason: &'a str,
+    rule: &'a str,
+    network: &'a str,
+    name: &'a str,
+    reserved_address: &'a str,
+    own_prefix: &'a str,
+    uid: u32,
+    charged_uid: u32,
+    attachments: Option<Quota>,
+    addresses: Option<Quota>,
+    activations: Option<Quota>,
+    forbidden: u32,
+}
+
+#[derive(Serialize)]
+struct Quota {
+    unlimited: bool,
+    limit: u32,
+    used: u32,
+    left: u32,
+}
+
 #[derive(Serialize)]
 struct Attachment<'a> {
     id: &'a str,
@@ -104,6 +130,7 @@ struct Attachment<'a> {
     published: &'a [String],
     aliases: &'a [String],
     tags: &'a [String],
+    forbidden: &'a str,
 }
 
 #[derive(Serialize)]
@@ -181,6 +208,32 @@ impl<'a> From<&'a v1::StatusResponse> for Status<'a> {
     }
 }
 
+impl<'a> From<&'a v1::ExplainResponse> for Explain<'a> {
+    fn from(told: &'a v1::ExplainResponse) -> Self {
+        Self {
+            allowed: told.allowed,
+            reason: &told.reason,
+            rule: &told.rule,
+            network: &told.network,
+            name: &told.name,
+            reserved_address: &told.reserved_address,
+            own_prefix: &told.own_prefix,
+            uid: told.uid,
+            charged_uid: told.charged_uid,
+            attachments: told.attachments.as_ref().map(Quota::from),
+            addresses: told.addresses.as_ref().map(Quota::from),
+            activations: told.activations.as_ref().map(Quota::from),
+            forbidden: told.forbidden,
+        }
+    }
+}
+
+impl From<&v1::Quota> for Quota {
+    fn from(quota: &v1::Quota) -> Self {
+        Self { unlimited: quota.unlimited, limit: quota.limit, used: quota.used, left: quota.left }
+    }
+}
+
 impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
     fn from(attachment: &'a v1::Attachment) -> Self {
         Self {
@@ -202,6 +255,7 @@ impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
             published: &attachment.published,
             aliases: &attachment.aliases,
             tags: &attachment.tags,
+            forbidden: &attachment.forbidden,
         }
     }
 }
@@ -276,6 +330,8 @@ mod tests {
         assert_eq!(keys(&Network::from(&v1::Network::default())), fields("Network"));
         assert_eq!(keys(&Registry::from(&v1::RegistryStatus::default())), fields("RegistryStatus"));
         assert_eq!(keys(&Status::from(&v1::StatusResponse::default())), fields("StatusResponse"));
+        assert_eq!(keys(&Explain::from(&v1::ExplainResponse::default())), fields("ExplainResponse"));
+        assert_eq!(keys(&Quota::from(&v1::Quota::default())), fields("Quota"));
         assert_eq!(keys(&List::from(&v1::ListResponse::default())), fields("ListResponse"));
         assert_eq!(keys(&Check::from(&v1::CheckResponse::default())), fields("CheckResponse"));
         assert_eq!(keys(&Activated::from(&v1::ActivateResponse::default())), fields("ActivateResponse"));

@@ -257,35 +257,4 @@ impl Grant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_checked_one_by_one() {
-        let wish =
-            Wish::check(&ActivateRequest { name: "Quirky_Bardeen".into(), ..Default::default() }).unwrap();
-        assert_eq!(wish.name.unwrap().as_str(), "quirky-bardeen");
-        assert_eq!(wish.interface.as_str(), "v6pod0");
-        assert!(wish.default_route && wish.network.is_none() && wish.address.is_none());
-        for request in [
-            ActivateRequest { name: "a b".into(), ..Default::default() },
-            ActivateRequest { container_id: "../x".into(), ..Default::default() },
-            ActivateRequest { network: "a\nb".into(), ..Default::default() },
-            ActivateRequest { interface: "a/b".into(), ..Default::default() },
-            ActivateRequest { address: "10.0.0.1".into(), ..Default::default() },
-            ActivateRequest { address: "x".repeat(65_536), ..Default::default() },
-            ActivateRequest { mac: "01:00:5e:00:00:01".into(), ..Default::default() },
-            ActivateRequest {
-                mac: "02:00:00:00:00:01".into(),
-                address: "2001:db8::2".into(),
-                ..Default::default()
-            },
-            ActivateRequest { mtu: 1279, ..Default::default() },
-            ActivateRequest { aliases: vec!["a".into(); 17], ..Default::default() },
-            ActivateRequest { tags: vec!["a b".into()], ..Default::default() },
-        ] {
-            let error = Wish::check(&request).unwrap_err().to_string();
-            assert!(error.len() < 300, "{error}");
-        }
-    }
-}
+mod tests;

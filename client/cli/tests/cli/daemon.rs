@@ -24,8 +24,8 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, GetRequest, GetResponse, ListRequest, ListResponse, StatusRequest, StatusResponse,
-    WatchRequest, WatchResponse,
+    DeactivateResponse, ExplainRequest, ExplainResponse, GetRequest, GetResponse, ListRequest, ListResponse,
+    StatusRequest, StatusResponse, WatchRequest, WatchResponse,
     attachment::State,
     attachments_server::{Attachments, AttachmentsServer},
     daemon_server::{Daemon as DaemonService, DaemonServer},
@@ -38,10 +38,11 @@ use v6pod_proto::v1::{
 pub struct Answers {
     pub attachments: Vec<Attachment>,
     pub status: StatusResponse,
+    pub told: ExplainResponse,
     pub problems: Vec<String>,
     /// Whether a namespace is new.
     pub created: bool,
-    /// The answer to Activate, Deactivate and Check instead.
+    /// The answer to Activate, Deactivate, Check and Explain instead.
     pub refusal: Option<Status>,
     /// What a watcher is told, after which the watch goes on in silence, or ends.
     pub events: Vec<Result<WatchResponse, Status>>,
@@ -53,6 +54,7 @@ impl Default for Answers {
         Self {
             attachments: Vec::new(),
             status: StatusResponse { version: "0.1.0".to_owned(), caller_uid: 1001, ..Default::default() },
+            told: ExplainResponse { allowed: true, uid: 4_000_000_001, ..Default::default() },
             problems: Vec::new(),
             created: true,
             refusal: None,
@@ -92,6 +94,7 @@ pub enum Call {
     Activate(ActivateRequest, Vec<OwnedFd>),
     Deactivate(Target),
     Check(String),
+    Explain(ExplainRequest),
 }
 
 /// The calls a daemon receives; it runs on its own thread until the test program ends.
@@ -265,5 +268,10 @@ impl Attachments for Service {
 impl DaemonService for Service {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         Ok(Response::new(self.answers.status.clone()))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        self.note(Call::Explain(request.into_inner()))?;
+        Ok(Response::new(self.answers.told.clone()))
     }
 }
