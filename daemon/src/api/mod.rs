@@ -95,11 +95,13 @@ impl Grpc {
 impl attachments_server::Attachments for Grpc {
     async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
         let caller = caller(&request)?;
+        // Whatever comes of this call: what was passed for it is not there for the next.
+        let passed = caller.take();
         let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
         let subject = self.service.subject(caller.peer()).await?;
         let permit = self.service.permit(caller.peer().clone(), subject, wish)?;
         let service = Arc::clone(&self.service);
-        let job = move || service.activate(permit, caller.take());
+        let job = move || service.activate(permit, passed);
         let (attachment, created) = self.jobs.attach(job).await.ok_or(Error::Stopping)??;
         Ok(Response::new(v1::ActivateResponse {
             attachment: Some(self.message(&attachment)),

@@ -18,9 +18,10 @@ fn made_by_subordinate(user: &User, number: u32) -> Holder {
     Holder::new(user.spawn(line.split_whitespace()))
 }
 
-/// Alice attaches one namespace each from many of her uids, and gets this far; the last refusal.
+/// Alice attaches one namespace each from many of her uids, and gets this far; who holds the namespaces, and the
+/// last refusal.
 #[track_caller]
-fn attack_from_subordinates(site: &Site, quota: usize) -> tonic::Status {
+fn attack_from_subordinates(site: &Site, quota: usize) -> (Vec<Holder>, tonic::Status) {
     let first = subordinate(&site.alice);
     let holders: Vec<_> = (1..=20).map(|number| made_by_subordinate(&site.alice, number)).collect();
     let mut refusals = Vec::new();
@@ -36,13 +37,13 @@ fn attack_from_subordinates(site: &Site, quota: usize) -> tonic::Status {
     uids.dedup();
     // That many uids are one user's.
     assert_eq!((uids.len(), refusals.len()), (quota, 20 - quota), "{refusals:?}");
-    refusals.pop().expect("the last was refused")
+    (holders, refusals.pop().expect("the last was refused"))
 }
 
 #[test]
 fn sixty_five_thousand_uids_are_one_user() {
     let mut site = Site::new("[[rule]]\nattachments = 3\n");
-    let status = attack_from_subordinates(&site, 3);
+    let (_holders, status) = attack_from_subordinates(&site, 3);
     refused(
         Err::<(), _>(status),
         Code::ResourceExhausted,
@@ -69,7 +70,7 @@ fn sixty_five_thousand_uids_are_one_user() {
 #[test]
 fn sixty_five_thousand_uids_have_one_rate() {
     let site = Site::new("[[rule]]\nrate = 1\nburst = 4\n");
-    let status = attack_from_subordinates(&site, 4);
+    let (_, status) = attack_from_subordinates(&site, 4);
     refused(Err::<(), _>(status), Code::ResourceExhausted, &["1 times a minute", "0 of 4 activations"]);
 }
 

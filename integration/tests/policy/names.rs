@@ -62,7 +62,7 @@ fn a_reservation_outlives_its_container() {
         refused(
             site.activate(site.bob.uid(), &bob.1, fixed("db")),
             Code::PermissionDenied,
-            &[&at(FIRST + 1)],
+            &[&at(FIRST + 2)],
         );
         for other in ["", "db"] {
             let outcome = site.activate(site.alice.uid(), &thief.1, fixed(other));

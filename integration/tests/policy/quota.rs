@@ -12,6 +12,7 @@ use v6pod_integration::eventually;
 use v6pod_proto::v1::ActivateRequest;
 
 use crate::{
+    caller::{Client, PREFACE, dial, pass},
     holder::Holder,
     site::{FIRST, SETTLED, Site, at, own, refused},
 };
@@ -26,21 +27,32 @@ fn case_23_ten_thousand_activations_are_refused_well_before_the_bridge_is_full()
     // No rules: what a site has that has written none.
     let site = Site::new("");
     let nets = site.namespaces(&site.alice, 100);
-    let (created, refusals, next) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let [created, refusals, dropped, next] = [const { AtomicUsize::new(0) }; 4];
     let attack = || {
-        let client = site.client(site.alice.uid(), &[]);
+        let mut client: Option<Client> = None;
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= CALLS {
                 return;
             }
-            client.pass_late(&[nets[number % nets.len()].as_fd()]).expect("it can be sent");
-            match client.activate(()) {
-                Ok(answer) => created.fetch_add(usize::from(answer.created), Ordering::Relaxed),
-                Err(status) => {
-                    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+            let net = &nets[number % nets.len()];
+            if let Some(client) = &client {
+                // If it cannot be sent, the call fails.
+                let _ = client.pass_late(&[net.as_fd()]);
+            } else {
+                let wire = dial(&site.folder, site.alice.uid());
+                client = pass(&wire, &PREFACE[..1], &[net.as_fd()]).ok().map(|()| Client::resume(wire, 1));
+            }
+            match client.as_ref().map(|client| client.activate(())) {
+                Some(Ok(answer)) => created.fetch_add(usize::from(answer.created), Ordering::Relaxed),
+                Some(Err(status)) if status.code() == Code::ResourceExhausted => {
                     assert!(status.message().contains("rule: default; left: "), "{status}");
                     refusals.fetch_add(1, Ordering::Relaxed)
+                }
+                // Who passes descriptors faster than they can be closed is hung up on, and calls again.
+                _ => {
+                    client = None;
+                    dropped.fetch_add(1, Ordering::Relaxed)
                 }
             };
         }
@@ -59,10 +71,12 @@ fn case_23_ten_thousand_activations_are_refused_well_before_the_bridge_is_full()
         }
         slowest
     });
-    let (created, refusals) = (created.into_inner(), refusals.into_inner());
-    eprintln!("{CALLS} calls: {created} attached, {refusals} refused; bob waited {slowest:?} at most");
+    let [created, refusals, dropped] = [created, refusals, dropped].map(AtomicUsize::into_inner);
+    eprintln!(
+        "{CALLS} calls: {created} attached, {refusals} refused, {dropped} hung up on; bob waited {slowest:?} at most"
+    );
     assert_eq!(created, 64);
-    assert!(refusals > CALLS - 2000, "{refusals}");
+    assert!(refusals > 1000 && refusals + dropped > CALLS - 2000, "{refusals} {dropped}");
     assert!(slowest < PROMPT, "bob waited {slowest:?}");
     let alices = site.all().into_iter().filter(|attachment| attachment.uid == site.alice.uid()).count();
     assert!(alices == 64 && site.ports() <= 65, "{alices} attachments, {} ports", site.ports());
@@ -142,9 +156,12 @@ fn case_24_fifty_of_one_id_leave_one() {
         let calls: Vec<_> = nets.iter().map(|net| scope.spawn(call(net))).collect();
         calls.into_iter().map(|call| call.join().expect("the thread ends well")).collect()
     });
-    // Each took the place of the one before; none was refused a place.
-    let refusals: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    assert!(refusals.is_empty(), "{refusals:?}");
+    // Each took the place of the one before, some before that one's caller was answered; none lacked a place.
+    for status in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+        assert!(status.message().contains("ended while it was being attached"), "{status}");
+    }
+    assert!(answers.iter().filter(|answer| answer.is_ok()).count() > 25, "{answers:?}");
     assert_eq!((site.all().len(), site.ports()), (1, 1));
 }
 

@@ -38,7 +38,7 @@ fn new_rules_are_in_force_at_once_and_nothing_else_is_touched() {
     site.reload(&format!("{NETWORKS}\n\n[[rule]]\nattachments = 2\n"), "reloaded");
     site.attach(&site.alice, &holders[1].1, ());
     let full = site.activate(alice, &holders[2].1, ());
-    refused(full, Code::ResourceExhausted, &["all 2 attachments", &at(FIRST + 3)]);
+    refused(full, Code::ResourceExhausted, &["all 2 attachments", &at(FIRST + 2)]);
     assert_eq!(site.all()[0], web);
 
     // A file without rules is a policy too.
