@@ -7,6 +7,10 @@ use crate::{Background, Host, Signal, eventually, paths::program};
 const CONFIGURATION: &str = "/etc/v6pod/v6podd.toml";
 const SOCKET: &str = "/run/v6pod/v6pod.sock";
 
+/// A rule without limits, to be put at the end of a configuration: for tests that attach more, and more often,
+/// than users of a site would.
+pub const UNLIMITED: &str = "[[rule]]\nattachments = \"unlimited\"\nrate = \"unlimited\"\n";
+
 /// How long the daemon may take to answer, and to end when it is asked to.
 const LIMIT: Duration = Duration::from_secs(5);
 
