@@ -58,6 +58,9 @@ impl Service {
             forbidden: forbidden(&table, &subject),
             subject,
         };
+        let rule = policy.rule(&told.subject, asked.network);
+        let usage = table.usage(told.subject.account, asked.network);
+        let left = self.left(&told.subject, rule, usage);
         let ruling = match policy.judge(&told.subject, &asked) {
             Ok(ruling) => ruling,
             Err(Denial::NoNetwork(name)) => {
@@ -67,13 +70,13 @@ impl Service {
             Err(Denial::Refused(refusal)) => {
                 told.reason = Some(refusal.why.to_string());
                 told.origin = Some(refusal.origin);
+                told.left = rule.allow.then_some(left);
                 return Ok(told);
             }
         };
         told.origin = Some(ruling.rule.origin.clone());
         told.reservation = ruling.reservation;
-        let usage = table.usage(told.subject.account, &ruling.network);
-        told.left = Some(self.left(&told.subject, &ruling, usage));
+        told.left = Some(left);
         let prefix = self.net(&ruling.network)?.config.prefix;
         if let Space::Own(uid) = ruling.space {
             told.own_prefix = Some(own_prefix(uid, prefix));

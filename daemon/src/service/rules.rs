@@ -12,7 +12,7 @@ use super::{
 use crate::{
     auth::{Peer, users},
     model::NetworkName,
-    policy::{Denial, Left, Permit, Policy, Quota, Rates, Refusal, Ruling, Subject, Why, Wish},
+    policy::{Denial, Left, Permit, Policy, Quota, Rates, Refusal, Rule, Ruling, Subject, Why, Wish},
 };
 
 impl Service {
@@ -87,8 +87,9 @@ impl Service {
     pub fn permit(&self, peer: Peer, subject: Subject, wish: Wish) -> Result<Permit, Error> {
         let account = subject.account;
         let policy = self.policy();
+        let network = wish.network.clone().unwrap_or_else(|| self.parts.default_network.clone());
         let permit = Permit::decide(&policy, peer, subject.clone(), wish, &self.parts.default_network)
-            .map_err(|denial| denied(&subject, denial))?;
+            .map_err(|denial| self.denied(&policy, &subject, &network, denial))?;
         let ruling = permit.ruling();
         let taken = self.rates().take(account, &ruling.rule, Instant::now());
         match (taken, ruling.rule.limits.rate) {
@@ -110,6 +111,20 @@ impl Service {
         }
     }
 
+    fn denied(&self, policy: &Policy, subject: &Subject, network: &NetworkName, denial: Denial) -> Error {
+        let refusal = match denial {
+            Denial::NoNetwork(name) => return Error::NoNetwork(name),
+            Denial::Refused(refusal) => refusal,
+        };
+        let rule = policy.rule(subject, network);
+        let usage = self.table().usage(subject.account, network);
+        // Of nothing at all nothing is left.
+        let left = rule.allow.then(|| self.left(subject, rule, usage));
+        let refusal = Refusal { left, ..refusal };
+        tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
+        Error::Refused(refusal)
+    }
+
     /// A refusal that tells what is left.
     fn refused(&self, subject: &Subject, ruling: &Ruling, why: Why) -> Error {
         let usage = self.table().usage(subject.account, &ruling.network);
@@ -117,17 +132,17 @@ impl Service {
     }
 
     fn refusal(&self, subject: &Subject, ruling: &Ruling, usage: Usage, why: Why) -> Refusal {
-        let left = Some(self.left(subject, ruling, usage));
+        let left = Some(self.left(subject, &ruling.rule, usage));
         let refusal = Refusal { why, origin: ruling.rule.origin.clone(), left };
         tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
         refusal
     }
 
-    /// What is left to a user.
-    pub(super) fn left(&self, subject: &Subject, ruling: &Ruling, usage: Usage) -> Left {
-        let limits = &ruling.rule.limits;
+    /// What is left to a user under a rule.
+    pub(super) fn left(&self, subject: &Subject, rule: &Rule, usage: Usage) -> Left {
+        let limits = &rule.limits;
         let burst = limits.rate.map(|rate| rate.burst);
-        let left = self.rates().left(subject.account, &ruling.rule, Instant::now());
+        let left = self.rates().left(subject.account, rule, Instant::now());
         let called = burst.zip(left).map_or(0, |(burst, left)| burst.saturating_sub(left));
         Left {
             attachments: Quota { limit: limits.attachments, used: usage.attachments },
@@ -184,14 +199,4 @@ pub(super) fn known_as(mut subject: Subject, entry: &users::Entry) -> Subject {
     subject.groups.extend(&entry.groups);
     subject.user.clone_from(&entry.name);
     subject
-}
-
-fn denied(subject: &Subject, denial: Denial) -> Error {
-    match denial {
-        Denial::NoNetwork(name) => Error::NoNetwork(name),
-        Denial::Refused(refusal) => {
-            tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
-            Error::Refused(refusal)
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! `v6pod can-i`, against the real daemon.
 
 use serde_json::Value;
-use v6pod_integration::{Output, User};
+use v6pod_integration::{Host, Output, User};
 
 use crate::site::{FIRST, Site, at, named, own};
 
@@ -46,7 +46,7 @@ fn people_are_told_the_rule_and_what_is_left() {
     let name = can_i(&site.alice, &["--name", "db"]);
     assert_eq!(name.status.code(), Some(1), "{name}");
     assert!(value(&name, "allowed").starts_with("no: you may not use the name db"), "{name}");
-    assert_eq!(value(&name, "rule"), at(FIRST));
+    assert_eq!((value(&name, "rule"), value(&name, "attachments")), (at(FIRST), "2 of 2 left".to_owned()));
 
     site.attach(&site.alice, &one.1, named("alice-web"));
     site.attach(&site.alice, &two.1, ());
@@ -105,4 +105,38 @@ fn administrators_ask_about_others() {
     assert_eq!(can_i(&site.alice, &["--user", "alice"]).status.code(), Some(0));
     let nobody = site.host.try_run(["v6pod", "can-i", "--user", "eve"]);
     assert_eq!(nobody.status.code(), Some(3), "{nobody}");
+}
+
+/// The manual's own example, and what it says that comes of it.
+#[test]
+fn the_manual_is_true() {
+    let manual = include_str!("../../../docs/policy.md");
+    let block =
+        |after: &str| manual.split(after).nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let host = Host::builder("one").user("alice").user("bob").user("carol").without_wrapper().build();
+    host.sh("printf 'students:x:990:alice\n' >>/etc/group; usermod -a -G staff carol");
+    let _daemon = host.daemon(block("```toml\n"));
+    let alice = host.user("alice");
+    let shown = block("$ v6pod can-i --name db\n").replace("1001", &alice.uid().to_string());
+    assert_eq!(can_i(&alice, &["--name", "db"]).stdout, shown);
+    for (user, network, allowed) in [
+        ("alice", "lab", "no: there is no network lab: v6pod status lists those there are"),
+        ("bob", "lab", "no: there is no network lab: v6pod status lists those there are"),
+        ("carol", "lab", "yes"),
+        ("bob", "default", "yes"),
+    ] {
+        let told = can_i(&host.user(user), &["--network", network]);
+        assert_eq!(value(&told, "allowed"), allowed, "{user} {told}");
+    }
+    assert_eq!(value(&can_i(&alice, &["--name", "web"]), "reserved address"), "2001:db8:1:2:3:0:200:5");
+    let told = can_i(&alice, &["--name", "alice-web"]);
+    assert!(value(&told, "own prefix").starts_with("2001:db8:1:2:3:a"), "{told}");
+    let web = can_i(&host.user("bob"), &["--name", "web"]);
+    // It is alice's; others get a suffix.
+    assert_eq!((value(&web, "allowed").as_str(), value(&web, "name").as_str()), ("yes", "web-2"));
+    let told = can_i(&host.user("bob"), &["--name", "mail-prod"]);
+    assert_eq!(
+        (value(&told, "allowed").as_str(), value(&told, "rule")),
+        ("no: the name mail-prod is reserved", at(1))
+    );
 }
