@@ -24,6 +24,7 @@ pub mod socket;
 pub mod store;
 mod sys;
 
+mod reload;
 mod run;
 
 pub use run::main;

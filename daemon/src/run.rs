@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
@@ -24,12 +24,13 @@ use v6pod_proto::v1::{
 use crate::{
     api::Grpc,
     audit::Audit,
-    auth,
+    auth::{self, Subids, Users},
     config::{self, Config},
     guard, ipam,
     model::Mac,
     network::{self, host::Changes, monitor},
     registry::{self, Instance},
+    reload::{self, Reload},
     service::{self, Net, Parts, Service, jobs::Jobs, lifetime},
     socket,
     store::{self, Store},
@@ -118,7 +119,7 @@ fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::start("starting the runtime"))?
-        .block_on(serve(config))
+        .block_on(serve(&arguments.config, config))
 }
 
 /// Logs go to standard error, which systemd keeps with its own times.
@@ -130,7 +131,9 @@ fn start_logs(targets: Targets) {
     tracing_subscriber::registry().with(format.with_filter(targets)).init();
 }
 
-async fn serve(mut config: Config) -> Result<(), Error> {
+async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
+    let reloads = reload::catch().map_err(Error::start("catching signals"))?;
+    let started_with = config.clone();
     let boot = boot_id()?;
     let store = Store::open(&config.state_dir, &boot)?;
     let audit = Audit::start(&config.audit, store.path("audit"), &boot)
@@ -148,6 +151,9 @@ async fn serve(mut config: Config) -> Result<(), Error> {
         .await
         .map_err(|error| Error::Start { step: "reconciling", source: io::Error::other(error) })??;
     tokio::spawn(lifetime::follow(Arc::clone(&service), jobs.clone(), seen));
+    let reload =
+        Reload { path: path.to_owned(), started_with, service: Arc::clone(&service), jobs: jobs.clone() };
+    tokio::spawn(reload.follow(reloads));
     let listener = socket::bind(&config.socket)?;
     tracing::info!(socket = %config.socket.path.display(), guard = service.guard(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
@@ -226,6 +232,9 @@ fn prepare(
         host,
         networks,
         default_network: config.default_network.clone(),
+        policy: config.policy.clone(),
+        subids: Arc::new(Subids::new(Path::new(auth::subid::SUBUID))),
+        users: Users::default(),
         store,
         resolver: config.registry.dns.is_some(),
         guard,

@@ -10,6 +10,10 @@ const SOCKET: &str = "/run/v6pod/v6pod.sock";
 /// Where the program is, in a host, that starts another one as if on Linux 3.10.
 pub const OLD_KERNEL: &str = "/usr/libexec/v6pod-old-kernel";
 
+/// A rule without limits, to be put at the end of a configuration: for tests that attach more, and more often,
+/// than users of a site would.
+pub const UNLIMITED: &str = "[[rule]]\nattachments = \"unlimited\"\nrate = \"unlimited\"\n";
+
 /// How long the daemon may take to answer, and to end when it is asked to.
 const LIMIT: Duration = Duration::from_secs(5);
 

@@ -40,7 +40,7 @@ mod wait;
 pub use background::Background;
 pub use command::Command;
 pub use consul::Consul;
-pub use daemon::{Daemon, OLD_KERNEL};
+pub use daemon::{Daemon, OLD_KERNEL, UNLIMITED};
 pub use host::{Builder, Host};
 pub use namespaces::{Attached, Namespaces, attached, test_client};
 pub use net::{Link, Net};

@@ -10,7 +10,8 @@ use std::{
 };
 
 use v6pod_integration::{
-    Attached, Background, Daemon, Host, Namespaces, Snapshot, User, attached, eventually, test_client,
+    Attached, Background, Daemon, Host, Namespaces, Snapshot, UNLIMITED, User, attached, eventually,
+    test_client,
 };
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -49,7 +50,7 @@ struct Size {
 impl Site {
     fn new() -> Self {
         let host = Host::new("one", &USERS);
-        let daemon = host.daemon("prefix = \"2001:db8:1::/80\"\n");
+        let daemon = host.daemon(&format!("prefix = \"2001:db8:1::/80\"\n{UNLIMITED}"));
         let users = USERS.iter().map(|name| host.user(name)).collect();
         Self { daemon, users, host }
     }

@@ -9,7 +9,7 @@ use crate::time::{self, Window};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it worked
-  1  it failed, or something is wrong (check, status)
+  1  it failed, something is wrong (check, status), or you may not (can-i)
   2  the command line is wrong
   3  there is no such attachment, network, process or file, or nothing was found
   4  v6podd is not running";
@@ -83,6 +83,11 @@ pub enum Command {
     ///
     /// The exit code is 1 if something is amiss.
     Check(Which),
+    /// Tell whether you may attach, which rule says so, and what is left of your quota
+    ///
+    /// The exit code is 1 if you may not. Nothing is attached, and nothing counted.
+    #[command(name = "can-i")]
+    CanI(CanI),
     /// Write the few lines of configuration that an engine needs to use v6pod
     ///
     /// As root: for every user of this host. As an ordinary user: for yourself.
@@ -141,6 +146,23 @@ impl Target {
             Self::Docker => "docker",
         }
     }
+}
+
+/// What one would like to do.
+#[derive(Debug, clap::Args)]
+pub struct CanI {
+    /// The network to join [default: the daemon's default network]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// The name to publish
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A fixed address inside the network's prefix
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<Ipv6Addr>,
+    /// Whether this user may (for administrators), by name or uid
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
 }
 
 /// Names one attachment.

@@ -6,7 +6,7 @@ use tonic::{Response, Status, Streaming};
 use v6pod_client::{channel::Channel, connect};
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    HistoryRequest, HistoryResponse, ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest,
+    ExplainRequest, ExplainResponse, HistoryRequest, HistoryResponse, ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest,
     WatchResponse, attachments_client::AttachmentsClient, daemon_client::DaemonClient,
     deactivate_request::Target,
 };
@@ -44,6 +44,12 @@ impl Daemon {
     pub async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Error> {
         let mut client = DaemonClient::new(self.0.clone());
         call("cannot get the history", client.history(request)).await
+    }
+
+    /// Whether something is allowed.
+    pub async fn explain(&self, request: ExplainRequest) -> Result<ExplainResponse, Error> {
+        let mut client = DaemonClient::new(self.0.clone());
+        call("cannot ask the rules", client.explain(request)).await
     }
 
     /// What is amiss with an attachment.

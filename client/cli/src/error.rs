@@ -93,6 +93,9 @@ pub enum Error {
         /// Those that fit, described.
         candidates: Vec<String>,
     },
+    /// There is no such user.
+    #[error("there is no user {0:?} in /etc/passwd: give the uid")]
+    NoUser(String),
     /// There is no such process.
     #[error("there is no process {0}")]
     NoProcess(u32),
@@ -145,7 +148,7 @@ impl Error {
                 Code::Unavailable => AWAY,
                 _ => FAILED,
             },
-            Self::NoAttachment(_) | Self::NoHistory { .. } | Self::NoProcess(_) | Self::NoNamespace(_) => {
+            Self::NoAttachment(_) | Self::NoHistory { .. } | Self::NoUser(_) | Self::NoProcess(_) | Self::NoNamespace(_) => {
                 NOT_FOUND
             }
             Self::Setup(error) => error.exit_code(),

@@ -93,6 +93,32 @@ pub struct History<'a> {
     since: Option<String>,
 }
 
+/// `ExplainResponse`.
+#[derive(Serialize)]
+pub struct Explain<'a> {
+    allowed: bool,
+    reason: &'a str,
+    rule: &'a str,
+    network: &'a str,
+    name: &'a str,
+    reserved_address: &'a str,
+    own_prefix: &'a str,
+    uid: u32,
+    charged_uid: u32,
+    attachments: Option<Quota>,
+    addresses: Option<Quota>,
+    activations: Option<Quota>,
+    forbidden: u32,
+}
+
+#[derive(Serialize)]
+struct Quota {
+    unlimited: bool,
+    limit: u32,
+    used: u32,
+    left: u32,
+}
+
 #[derive(Serialize)]
 struct Attachment<'a> {
     id: &'a str,
@@ -113,6 +139,7 @@ struct Attachment<'a> {
     published: &'a [String],
     aliases: &'a [String],
     tags: &'a [String],
+    forbidden: &'a str,
 }
 
 #[derive(Serialize)]
@@ -225,6 +252,26 @@ impl<'a> From<&'a v1::HistoryResponse> for History<'a> {
     }
 }
 
+impl<'a> From<&'a v1::ExplainResponse> for Explain<'a> {
+    fn from(told: &'a v1::ExplainResponse) -> Self {
+        Self {
+            allowed: told.allowed,
+            reason: &told.reason,
+            rule: &told.rule,
+            network: &told.network,
+            name: &told.name,
+            reserved_address: &told.reserved_address,
+            own_prefix: &told.own_prefix,
+            uid: told.uid,
+            charged_uid: told.charged_uid,
+            attachments: told.attachments.as_ref().map(Quota::from),
+            addresses: told.addresses.as_ref().map(Quota::from),
+            activations: told.activations.as_ref().map(Quota::from),
+            forbidden: told.forbidden,
+        }
+    }
+}
+
 impl<'a> From<&'a v1::HistoryEntry> for Entry<'a> {
     fn from(entry: &'a v1::HistoryEntry) -> Self {
         Self {
@@ -250,6 +297,12 @@ impl<'a> From<&'a v1::AuditStatus> for Audit<'a> {
     }
 }
 
+impl From<&v1::Quota> for Quota {
+    fn from(quota: &v1::Quota) -> Self {
+        Self { unlimited: quota.unlimited, limit: quota.limit, used: quota.used, left: quota.left }
+    }
+}
+
 impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
     fn from(attachment: &'a v1::Attachment) -> Self {
         Self {
@@ -271,6 +324,7 @@ impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
             published: &attachment.published,
             aliases: &attachment.aliases,
             tags: &attachment.tags,
+            forbidden: &attachment.forbidden,
         }
     }
 }
@@ -354,6 +408,8 @@ mod tests {
         assert_eq!(keys(&Audit::from(&v1::AuditStatus::default())), fields("AuditStatus"));
         assert_eq!(keys(&History::from(&v1::HistoryResponse::default())), fields("HistoryResponse"));
         assert_eq!(keys(&Entry::from(&v1::HistoryEntry::default())), fields("HistoryEntry"));
+        assert_eq!(keys(&Explain::from(&v1::ExplainResponse::default())), fields("ExplainResponse"));
+        assert_eq!(keys(&Quota::from(&v1::Quota::default())), fields("Quota"));
         assert_eq!(keys(&List::from(&v1::ListResponse::default())), fields("ListResponse"));
         assert_eq!(keys(&Check::from(&v1::CheckResponse::default())), fields("CheckResponse"));
         assert_eq!(keys(&Activated::from(&v1::ActivateResponse::default())), fields("ActivateResponse"));

@@ -7,7 +7,7 @@ use v6pod_client::connect;
 
 use crate::{
     args::{Args, Command},
-    commands::{attach, check, detach, history, list, setup, show, status, watch},
+    commands::{attach, can_i, check, detach, history, list, setup, show, status, watch},
     error::{Error, USAGE},
     output::{Output, note},
 };
@@ -46,6 +46,7 @@ fn run(args: Args) -> Result<u8, Error> {
             Command::Attach(attach) => attach::run(&socket, *attach, &mut output).await,
             Command::Detach(which) => detach::run(&socket, &which.which, &mut output).await,
             Command::Setup(setup) => setup::run(&setup, &mut output),
+            Command::CanI(asked) => can_i::run(&socket, asked, &mut output).await,
             Command::Check(which) => check::run(&socket, &which.which, &mut output).await,
         }
     })

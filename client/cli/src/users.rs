@@ -31,6 +31,12 @@ impl Users {
         self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
 
+    /// The uid of a name, or of a number.
+    pub fn uid(&self, user: &str) -> Option<u32> {
+        let known = self.0.iter().find(|(_, name)| *name == user).map(|(uid, _)| *uid);
+        known.or_else(|| user.parse().ok())
+    }
+
     /// "alice (uid 1001)", or "uid 1001".
     pub fn describe(&self, uid: u32) -> String {
         match self.0.get(&uid) {
@@ -49,6 +55,7 @@ mod tests {
         let users =
             Users::parse("root:x:0:0::/root:/bin/sh\ntoor:x:0:0:::\nbad\n+::::::\nbob:x:1001:1001:::\n");
         assert_eq!([users.name(0), users.name(1001), users.name(5)], ["root", "bob", "5"]);
+        assert_eq!([users.uid("bob"), users.uid("5"), users.uid("eve")], [Some(1001), Some(5), None]);
         assert_eq!([users.describe(1001), users.describe(5)], ["bob (uid 1001)", "uid 5"]);
     }
 }

@@ -121,9 +121,10 @@ async fn attempt(activation: Activation) -> Result<Activated, Error> {
 }
 
 /// Whether a refusal can be about the name. The contract knows ALREADY_EXISTS for a name or an address
-/// that is taken, INVALID_ARGUMENT for any malformed field; trying without a name tells.
+/// that is taken, INVALID_ARGUMENT for any malformed field, PERMISSION_DENIED for whatever a rule forbids;
+/// trying without a name tells.
 fn is_about_name(status: &Status) -> bool {
-    matches!(status.code(), Code::AlreadyExists | Code::InvalidArgument)
+    matches!(status.code(), Code::AlreadyExists | Code::InvalidArgument | Code::PermissionDenied)
 }
 
 /// One connection, one call.

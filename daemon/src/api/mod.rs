@@ -1,5 +1,6 @@
 //! The gRPC services of `v6pod.v1`: messages in, messages out, nothing decided here.
 
+mod explain;
 mod history;
 mod status;
 
@@ -17,7 +18,7 @@ use crate::{
     audit::{Query, Viewer},
     auth::Peer,
     model::{Attachment, State},
-    policy::Wish,
+    policy::{Subject, Wish},
     service::{Change, Error, Net, Service, Target, jobs::Jobs},
     socket::Caller,
 };
@@ -64,6 +65,7 @@ impl Grpc {
             published: published.unwrap_or_default(),
             aliases: attachment.aliases.iter().map(ToString::to_string).collect(),
             tags: attachment.tags.iter().map(ToString::to_string).collect(),
+            forbidden: attachment.forbidden.clone().unwrap_or_default(),
         }
     }
 
@@ -85,8 +87,9 @@ impl Grpc {
         self.service.resolver(attachment).iter().map(ToString::to_string).collect()
     }
 
-    fn networks(&self) -> Vec<v1::Network> {
-        self.service.networks().map(|net| self.network(net)).collect()
+    /// The networks that a user may use, by name.
+    fn networks(&self, subject: &Subject) -> Vec<v1::Network> {
+        self.service.networks_for(subject).into_iter().map(|net| self.network(net)).collect()
     }
 }
 
@@ -94,9 +97,13 @@ impl Grpc {
 impl attachments_server::Attachments for Grpc {
     async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
         let caller = caller(&request)?;
+        // Whatever comes of this call: what was passed for it is not there for the next.
+        let passed = caller.take();
         let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
+        let subject = self.service.subject(caller.peer()).await?;
+        let permit = self.service.permit(caller.peer().clone(), subject, wish)?;
         let service = Arc::clone(&self.service);
-        let job = move || service.activate(caller.peer(), wish, caller.take());
+        let job = move || service.activate(permit, passed);
         let (attachment, created) = self.jobs.attach(job).await.ok_or(Error::Stopping)??;
         Ok(Response::new(v1::ActivateResponse {
             attachment: Some(self.message(&attachment)),
@@ -220,20 +227,20 @@ impl Grpc {
 #[tonic::async_trait]
 impl networks_server::Networks for Grpc {
     async fn get(&self, request: Request<v1::NetworksGetRequest>) -> Answer<v1::NetworksGetResponse> {
-        caller(&request)?;
+        let subject = self.service.subject(caller(&request)?.peer()).await?;
         let name = request.into_inner().name;
         let name = if name.is_empty() {
             self.service.default_network().clone()
         } else {
             name.parse().map_err(crate::policy::Error::from).map_err(Error::from)?
         };
-        let net = self.service.net(&name)?;
+        let net = self.service.net_for(&subject, &name)?;
         Ok(Response::new(v1::NetworksGetResponse { network: Some(self.network(net)) }))
     }
 
     async fn list(&self, request: Request<v1::NetworksListRequest>) -> Answer<v1::NetworksListResponse> {
-        caller(&request)?;
-        Ok(Response::new(v1::NetworksListResponse { networks: self.networks() }))
+        let subject = self.service.subject(caller(&request)?.peer()).await?;
+        Ok(Response::new(v1::NetworksListResponse { networks: self.networks(&subject) }))
     }
 }
 
@@ -241,6 +248,7 @@ impl networks_server::Networks for Grpc {
 impl daemon_server::Daemon for Grpc {
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         let caller = caller(&request)?;
+        let subject = self.service.subject(caller.peer()).await?;
         let registries = self.service.registries().status().into_iter().map(|status| v1::RegistryStatus {
             kind: status.kind.to_owned(),
             endpoint: status.endpoint,
@@ -251,7 +259,7 @@ impl daemon_server::Daemon for Grpc {
         Ok(Response::new(v1::StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: timestamp(self.service.started()),
-            networks: self.networks(),
+            networks: self.networks(&subject),
             registries: registries.collect(),
             attachments: count(self.service.count()),
             caller_uid: caller.peer().uid(),
@@ -266,6 +274,11 @@ impl daemon_server::Daemon for Grpc {
         let query = Query::check(request.get_ref(), viewer).map_err(Error::from)?;
         let found = self.service.audit().history(query).await.map_err(Error::from)?;
         Ok(Response::new(history::response(found)))
+    }
+
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
+        let caller = caller(&request)?;
+        self.explained(caller.peer(), request.into_inner()).await
     }
 }
 

@@ -19,7 +19,7 @@ const STEP: i64 = 2;
 pub enum Reason {
     /// Its owner said so.
     Detach,
-    /// An administrator said so.
+    /// An administrator said so, or the rules that an administrator wrote.
     Administrator,
     /// Its owner attached another namespace for the same container: it was restarted.
     Replaced,

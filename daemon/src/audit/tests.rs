@@ -30,6 +30,11 @@ fn attachment(number: u16, uid: u32) -> Attachment {
         lease: None::<LeaseId>,
         created: at(100) + Duration::from_nanos(123_456_789),
         state: State::Active,
+        gid: uid,
+        charged: None,
+        groups: Vec::new(),
+        fixed: false,
+        forbidden: None,
     }
 }
 

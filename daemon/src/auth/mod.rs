@@ -11,11 +11,15 @@ mod closer;
 mod lease;
 mod namespace;
 mod peer;
+pub mod subid;
+pub mod users;
 
 pub use closer::{Unproven, waiting as closing};
 pub use lease::{Found, Holders, Lease};
 pub use namespace::{Host, Namespace, Proof};
 pub use peer::Peer;
+pub use subid::Subids;
+pub use users::Users;
 
 use crate::model::NamespaceId;
 

@@ -75,6 +75,7 @@ impl Host {
 pub struct Namespace {
     file: OwnedFd,
     id: NamespaceId,
+    holder: Option<u32>,
 }
 
 impl Namespace {
@@ -88,17 +89,27 @@ impl Namespace {
         if id == host.network {
             return Err(Error::HostNamespace);
         }
+        let mut holder = None;
         if peer.uid() != 0 {
             let owned = if host.probe {
                 probe(file.as_fd(), peer.uid(), id)
             } else {
-                owned_by(file.as_fd(), peer.uid(), host.user)
+                owners(file.as_fd(), host.user).map(|owners| {
+                    holder = owners.last().copied();
+                    owners.contains(&peer.uid())
+                })
             };
             if !owned.map_err(Error::Unknown)? {
                 return Err(Error::NotYours { uid: peer.uid() });
             }
         }
-        Ok(Self { file, id })
+        Ok(Self { file, id, holder })
+    }
+
+    /// Who owns the outermost user namespace around it: the user of the host to whom all uids inside are
+    /// subordinate, however they came by them. None: the kernel has no way to ask, or it is root's to ask.
+    pub fn holder(&self) -> Option<u32> {
+        self.holder
     }
 
     /// What tells it from others.
@@ -129,24 +140,23 @@ fn genuine(descriptor: Unproven) -> Result<OwnedFd, Error> {
     }
 }
 
-/// Step 3 by ioctl_ns(2): from the owning user namespace upwards, until the initial one.
-fn owned_by(file: BorrowedFd<'_>, uid: u32, initial: NamespaceId) -> io::Result<bool> {
+/// Step 3 by ioctl_ns(2): the owners from the owning user namespace upwards, without the initial one, which
+/// is owned by root, as is what root made directly in it.
+fn owners(file: BorrowedFd<'_>, initial: NamespaceId) -> io::Result<Vec<u32>> {
+    let mut owners = Vec::new();
     let mut user_namespace = nsfs::owning_user_namespace(file)?;
     for _ in 0..DEEPEST {
-        // The initial one is owned by root, and so is what root made directly in it.
         if identity(&user_namespace)? == initial {
-            return Ok(false);
+            break;
         }
-        if nsfs::owner_uid(&user_namespace)? == uid {
-            return Ok(true);
-        }
+        owners.push(nsfs::owner_uid(&user_namespace)?);
         user_namespace = match nsfs::parent(&user_namespace) {
             Ok(parent) => parent,
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => return Ok(false),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => break,
             Err(error) => return Err(error),
         };
     }
-    Ok(false)
+    Ok(owners)
 }
 
 /// Step 3 without ioctls, as lxc-user-nic had the idea: inside, with nothing but the caller's effective

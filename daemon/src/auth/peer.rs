@@ -1,6 +1,6 @@
 //! The caller: SO_PEERCRED, which the kernel fixed when the socket was connected (unix(7)).
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, sync::Arc};
 
 use crate::sys;
 
@@ -10,6 +10,7 @@ pub struct Peer {
     uid: u32,
     gid: u32,
     pid: i32,
+    groups: Arc<[u32]>,
     admin: bool,
 }
 
@@ -24,12 +25,11 @@ impl Peer {
         if uid == u32::MAX {
             return Err(std::io::Error::other("the peer has no credentials"));
         }
-        let in_group = |group: u32| {
-            // Kernels before 4.13 tell the primary group only.
-            credentials.gid == group || sys::peer::groups(&socket).is_ok_and(|groups| groups.contains(&group))
-        };
-        let admin = uid == 0 || admin_group.is_some_and(in_group);
-        Ok(Self { uid, gid: credentials.gid, pid: credentials.pid, admin })
+        // Kernels before 4.13 tell the primary group only, and so do later ones of a process in thousands.
+        let mut groups = sys::peer::groups(&socket).unwrap_or_default();
+        groups.push(credentials.gid);
+        let admin = uid == 0 || admin_group.is_some_and(|group| groups.contains(&group));
+        Ok(Self { uid, gid: credentials.gid, pid: credentials.pid, groups: groups.into(), admin })
     }
 
     /// The user, as the daemon's user namespace numbers it.
@@ -47,6 +47,12 @@ impl Peer {
         self.pid
     }
 
+    /// The groups that the process had when it connected, as the kernel tells them. It may have dropped some
+    /// of its user's: [`super::users`] has the others.
+    pub fn groups(&self) -> &[u32] {
+        &self.groups
+    }
+
     /// Whether it may see and change everybody's attachments.
     pub fn is_admin(&self) -> bool {
         self.admin
@@ -60,6 +66,6 @@ impl Peer {
     /// A peer for unit tests.
     #[cfg(test)]
     pub fn made_up(uid: u32) -> Self {
-        Self { uid, gid: uid, pid: 1, admin: uid == 0 }
+        Self { uid, gid: uid, pid: 1, groups: Arc::new([uid]), admin: uid == 0 }
     }
 }

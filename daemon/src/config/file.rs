@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use ipnet::Ipv6Net;
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::{
     audit,
     auth::Proof,
     guard::{Choice, Isolation},
     ipam::Mode,
+    policy::{Collision, RawPolicy, RawReservation, RawRule},
     registry,
 };
 
@@ -37,6 +39,16 @@ pub struct File {
     pub consul: Option<registry::RawConsul>,
     /// `[audit]`.
     pub audit: audit::Config,
+    /// `[[rule]]`.
+    pub rule: Vec<Spanned<RawRule>>,
+    /// `[[reservation]]`.
+    pub reservation: Vec<Spanned<RawReservation>>,
+    /// Patterns of names that nobody may have.
+    pub reserved_names: Vec<Spanned<String>>,
+    /// What becomes of a name that is taken.
+    pub collision: Collision,
+    /// `[policy]`.
+    pub policy: RawPolicy,
 }
 
 impl Default for File {
@@ -52,6 +64,11 @@ impl Default for File {
             dns: registry::RawDns::default(),
             consul: None,
             audit: audit::Config::default(),
+            rule: Vec::new(),
+            reservation: Vec::new(),
+            reserved_names: Vec::new(),
+            collision: Collision::default(),
+            policy: RawPolicy::default(),
         }
     }
 }
@@ -96,6 +113,8 @@ pub struct Network {
     pub capacity: usize,
     /// Seconds that a freed address rests.
     pub rest: u64,
+    /// What becomes of a name that is taken, where it is not as everywhere.
+    pub collision: Option<Collision>,
     /// Whether callers that name no network get this one.
     pub default: bool,
     /// Who may reach whom.
@@ -114,6 +133,7 @@ impl Default for Network {
             allow_static: false,
             capacity: 1000,
             rest: 60,
+            collision: None,
             default: false,
             isolation: Isolation::default(),
         }

@@ -4,6 +4,7 @@
 //! unique local /80 is made and remembered. Unknown keys are refused. All checks happen here, before
 //! anything is touched; `v6podd --check-config` runs exactly this.
 
+mod difference;
 mod file;
 
 use std::{
@@ -18,10 +19,11 @@ use ipnet::Ipv6Net;
 
 use crate::{
     audit,
-    auth::Proof,
+    auth::{Proof, users},
     guard::{Choice, Isolation},
     ipam::Mode,
     model::{InterfaceName, NetworkName},
+    policy::{self, Collision, Policy},
     registry,
 };
 
@@ -56,10 +58,12 @@ pub struct Config {
     pub registry: registry::Config,
     /// What is kept of who had which address.
     pub audit: audit::Config,
+    /// The rules.
+    pub policy: Policy,
 }
 
 /// Where and for whom the daemon listens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
     /// The path.
     pub path: PathBuf,
@@ -96,6 +100,8 @@ pub struct Network {
     pub rest: Duration,
     /// Who may reach whom.
     pub isolation: Isolation,
+    /// What becomes of a name that is taken, where it is not as everywhere.
+    pub collision: Option<Collision>,
 }
 
 /// The drivers there are.
@@ -169,7 +175,7 @@ impl Config {
         let file: file::File = toml::from_str(text)
             .map_err(|source| Error::Syntax { path: path.to_owned(), source: Box::new(source) })?;
         let mut reasons = Vec::new();
-        let config = check(file, &mut reasons);
+        let config = check(file, (text, path), &mut reasons);
         match config {
             Some(config) if reasons.is_empty() => Ok(config),
             _ => Err(Error::Values { path: path.to_owned(), reasons }),
@@ -194,7 +200,7 @@ fn first_address(prefix: Ipv6Net) -> Ipv6Addr {
     Ipv6Addr::from_bits(prefix.network().to_bits() | 1)
 }
 
-fn check(file: file::File, reasons: &mut Vec<String>) -> Option<Config> {
+fn check(mut file: file::File, source: (&str, &Path), reasons: &mut Vec<String>) -> Option<Config> {
     let socket = check_socket(&file.socket, reasons);
     let admin_group = file.admin_group.as_deref().and_then(|group| note(gid(group), reasons));
     if !file.state_dir.is_absolute() {
@@ -205,17 +211,37 @@ fn check(file: file::File, reasons: &mut Vec<String>) -> Option<Config> {
     reasons.extend(file.audit.reasons());
     let networks = check_networks(&file, reasons);
     let default_network = networks.iter().find(|(_, default)| *default).or(networks.first())?.0.name.clone();
+    let networks: Vec<_> = networks.into_iter().map(|(network, _)| network).collect();
+    let policy = check_policy(&mut file, source, &networks, reasons);
     Some(Config {
         socket: socket?,
         state_dir: file.state_dir,
-        networks: networks.into_iter().map(|(network, _)| network).collect(),
+        networks,
         default_network,
+        policy,
         admin_group,
         proof: file.namespace_proof,
         guard: file.guard,
         registry: registry.ok()?,
         audit: file.audit,
     })
+}
+
+fn check_policy(
+    file: &mut file::File,
+    (text, path): (&str, &Path),
+    networks: &[Network],
+    reasons: &mut Vec<String>,
+) -> Policy {
+    let raw = policy::Raw {
+        rules: std::mem::take(&mut file.rule),
+        reservations: std::mem::take(&mut file.reservation),
+        reserved_names: std::mem::take(&mut file.reserved_names),
+        collision: file.collision,
+        policy: std::mem::take(&mut file.policy),
+    };
+    let directory = policy::Directory::default();
+    Policy::check(&raw, policy::Check { text, path, networks, directory, reasons })
 }
 
 /// Notes a failure, so that all of them can be told at once.
@@ -300,6 +326,7 @@ fn check_network(name: &str, network: &file::Network, reasons: &mut Vec<String>)
         capacity: network.capacity,
         rest: Duration::from_secs(network.rest),
         isolation: network.isolation,
+        collision: network.collision,
     })
 }
 
@@ -324,19 +351,10 @@ fn usable(prefix: Ipv6Net) -> Result<(), String> {
     Ok(())
 }
 
-/// A group by number, or by its name in /etc/group.
+/// A group by number, or by its name.
 fn gid(group: &str) -> Result<u32, String> {
-    if let Ok(number) = group.parse() {
-        return Ok(number);
-    }
-    let table = fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group: {error}"))?;
-    table
-        .lines()
-        .find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok()).flatten()
-        })
-        .ok_or_else(|| format!("there is no group {group:?}: create it with groupadd, or write its number"))
+    let known = group.parse().ok().or_else(|| users::gid(group));
+    known.ok_or_else(|| format!("there is no group {group:?}: create it with groupadd, or write its number"))
 }
 
 impl Network {

@@ -7,7 +7,7 @@
 mod mode;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::Ipv6Addr,
     time::{Duration, Instant},
 };
@@ -39,7 +39,9 @@ pub enum Error {
     #[error("the network {0} wants a fixed address: give one within its prefix")]
     AddressNeeded(String),
     /// The network does not let callers choose.
-    #[error("the network {0} does not allow fixed addresses (allow_static is off)")]
+    #[error(
+        "the network {0} does not allow fixed addresses (allow_static is off, and no rule says otherwise)"
+    )]
     StaticForbidden(String),
     /// The address lies elsewhere.
     #[error("{address} is not within {prefix}")]
@@ -68,6 +70,45 @@ pub struct Applicant<'a> {
     pub address: Option<Ipv6Addr>,
     /// A number nobody can foresee.
     pub random: u64,
+    /// Whether an address may be asked for.
+    pub may_choose: bool,
+    /// Where it may lie.
+    pub space: Space,
+    /// The address that is kept for this applicant, and for no other.
+    pub reservation: Option<Ipv6Addr>,
+}
+
+/// Where in the prefix an address may lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Space {
+    /// Anywhere.
+    #[default]
+    Whole,
+    /// Anywhere but where prefixes of users' own are.
+    Common,
+    /// In this user's own.
+    Own(u32),
+}
+
+/// The prefix of a user's own, where there are such: a /112, or a /120 for uids of more than six digits.
+pub fn own_prefix(uid: u32, prefix: Ipv6Net) -> Ipv6Net {
+    let (mac, length) = mode::own(uid);
+    Ipv6Net::new(mac.in_prefix(prefix), length).unwrap_or(prefix)
+}
+
+/// The MAC of an address, if anybody may have that in a network with this prefix.
+///
+/// # Errors
+/// [`Error::Outside`], [`Error::Reserved`].
+pub fn usable(address: Ipv6Addr, prefix: Ipv6Net) -> Result<Mac, Error> {
+    if !prefix.contains(&address) {
+        return Err(Error::Outside { address, prefix });
+    }
+    let mac = Mac::of(address);
+    if mac.in_prefix(prefix) != address {
+        return Err(Error::Reserved(address, "the bits between the prefix and the last 48 have to be zero"));
+    }
+    mode::reserved(mac).map_or(Ok(mac), |reason| Err(Error::Reserved(address, reason)))
 }
 
 /// The addresses of one network.
@@ -75,11 +116,12 @@ pub struct Pool {
     network: String,
     prefix: Ipv6Net,
     mode: Mode,
-    allow_static: bool,
     capacity: usize,
     rest: Duration,
     key: [u8; 16],
     used: HashMap<Mac, u32>,
+    /// Kept for those it is reserved for.
+    reserved: HashSet<Mac>,
     resting: HashMap<Mac, Rest>,
     order: VecDeque<(Instant, Mac)>,
     /// Where `sequential` and, per owner, `owner` go on.
@@ -100,14 +142,35 @@ impl Pool {
             network: network.name.to_string(),
             prefix: network.prefix,
             mode: network.mode,
-            allow_static: network.allow_static,
             capacity: network.capacity,
             rest: network.rest,
             key,
             used: HashMap::new(),
+            reserved: HashSet::new(),
             resting: HashMap::new(),
             order: VecDeque::new(),
             next: HashMap::new(),
+        }
+    }
+
+    /// Takes over what of a network's configuration can change while it is in use.
+    pub fn adjust(&mut self, capacity: usize, rest: Duration, reserved: HashSet<Mac>) {
+        (self.capacity, self.rest, self.reserved) = (capacity, rest, reserved);
+    }
+
+    /// Whether this very address could be had now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&mut self, applicant: &Applicant<'_>, now: Instant) -> Result<(), Error> {
+        self.wake(now);
+        if self.used.len() >= self.capacity {
+            return Err(Error::Full { network: self.network.clone(), capacity: self.capacity });
+        }
+        match applicant.address {
+            Some(address) => self.fixed(address, applicant).map(drop),
+            None if self.mode == Mode::Static => Err(Error::AddressNeeded(self.network.clone())),
+            None => Ok(()),
         }
     }
 
@@ -166,21 +229,19 @@ impl Pool {
     }
 
     fn fixed(&self, address: Ipv6Addr, applicant: &Applicant<'_>) -> Result<Mac, Error> {
-        if !self.allow_static {
+        let is_reserved = applicant.reservation == Some(address);
+        if !applicant.may_choose && !is_reserved {
             return Err(Error::StaticForbidden(self.network.clone()));
         }
-        if !self.prefix.contains(&address) {
-            return Err(Error::Outside { address, prefix: self.prefix });
-        }
-        let mac = Mac::of(address);
-        if mac.in_prefix(self.prefix) != address {
-            return Err(Error::Reserved(
-                address,
-                "the bits between the prefix and the last 48 have to be zero",
-            ));
-        }
-        if let Some(reason) = mode::reserved(mac) {
-            return Err(Error::Reserved(address, reason));
+        let mac = usable(address, self.prefix)?;
+        match applicant.space {
+            Space::Own(uid) if !is_reserved && !own_prefix(uid, self.prefix).contains(&address) => {
+                return Err(Error::Outside { address, prefix: own_prefix(uid, self.prefix) });
+            }
+            Space::Common if !is_reserved && mode::is_own(mac) => {
+                return Err(Error::Reserved(address, "it lies in a prefix of a user's own"));
+            }
+            _ => {}
         }
         if self.free(mac, applicant) { Ok(mac) } else { Err(Error::Taken(address)) }
     }
@@ -189,12 +250,22 @@ impl Pool {
         if self.mode == Mode::Static {
             return Err(Error::AddressNeeded(self.network.clone()));
         }
-        let start = self.next.get(&self.mode.cursor(applicant.uid)).copied().unwrap_or(1);
+        let kept = applicant.reservation.map(Mac::of);
+        if let Some(mac) = kept.filter(|mac| !self.used.contains_key(mac)) {
+            return Ok(mac);
+        }
+        let (mode, uid) = match applicant.space {
+            Space::Own(uid) => (Mode::Owner, uid),
+            Space::Whole | Space::Common => (self.mode, applicant.uid),
+        };
+        let applicant = &Applicant { uid, ..*applicant };
+        let start = self.next.get(&mode.cursor(uid)).copied().unwrap_or(1);
         for attempt in 0..TRIES {
-            let candidate = self.mode.candidate(&self.key, &self.network, applicant, start, attempt);
-            if mode::reserved(candidate).is_none() && self.free(candidate, applicant) {
-                if self.mode.counts() {
-                    self.next.insert(self.mode.cursor(applicant.uid), start + u64::from(attempt) + 1);
+            let candidate = mode.candidate(&self.key, &self.network, applicant, start, attempt);
+            let is_elsewhere = applicant.space == Space::Common && mode::is_own(candidate);
+            if !is_elsewhere && mode::reserved(candidate).is_none() && self.free(candidate, applicant) {
+                if mode.counts() {
+                    self.next.insert(mode.cursor(uid), start + u64::from(attempt) + 1);
                 }
                 return Ok(candidate);
             }
@@ -204,6 +275,7 @@ impl Pool {
 
     fn free(&self, mac: Mac, applicant: &Applicant<'_>) -> bool {
         !self.used.contains_key(&mac)
+            && (!self.reserved.contains(&mac) || applicant.reservation.map(Mac::of) == Some(mac))
             && self.resting.get(&mac).is_none_or(|rest| {
                 rest.uid == applicant.uid && rest.label == applicant.label && !rest.label.is_empty()
             })

@@ -31,6 +31,7 @@ pub enum Mode {
 const SEQUENTIAL: u64 = 0x0200_0000_0000;
 /// uids of up to six decimal digits are written in decimal: `06:00:10:01:cc:cc` is uid 1001.
 const OWNER_DECIMAL: u64 = 0x0600_0000_0000;
+const LAST_DECIMAL: u32 = 999_999;
 /// Longer ones in hexadecimal: `0a:uu:uu:uu:uu:cc`.
 const OWNER_WIDE: u64 = 0x0a00_0000_0000;
 
@@ -79,6 +80,16 @@ impl Mode {
     }
 }
 
+/// The first MAC of a user's own prefix, and the length of that. It can be counted on with [`owned`].
+pub(super) fn own(uid: u32) -> (Mac, u8) {
+    (owned(uid, 0), if uid <= LAST_DECIMAL { 112 } else { 120 })
+}
+
+/// Whether it lies where such prefixes are.
+pub(super) fn is_own(mac: Mac) -> bool {
+    [OWNER_DECIMAL, OWNER_WIDE].iter().any(|first| mac.0[0] == Mac::from_bits(*first).0[0])
+}
+
 /// Why nobody may have a MAC, if so.
 pub(super) fn reserved(mac: Mac) -> Option<&'static str> {
     if mac.0 == [0, 0, 0, 0, 0, 1] {
@@ -103,7 +114,7 @@ fn local(bits: u64) -> Mac {
 }
 
 fn owned(uid: u32, count: u64) -> Mac {
-    if uid <= 999_999 {
+    if uid <= LAST_DECIMAL {
         let digits = (0..6).fold((u64::from(uid), 0), |(rest, digits), place| {
             (rest / 10, digits | (rest % 10) << (4 * place))
         });

@@ -12,7 +12,15 @@ fn pool(extra: &str) -> Pool {
 }
 
 fn asks(uid: u32, label: &str) -> Applicant<'_> {
-    Applicant { uid, label, address: None, random: 0x1234_5678_9abc_def0 }
+    Applicant {
+        uid,
+        label,
+        address: None,
+        random: 0x1234_5678_9abc_def0,
+        may_choose: false,
+        space: Space::Whole,
+        reservation: None,
+    }
 }
 
 #[test]
@@ -64,8 +72,13 @@ fn sequential_addresses_rest() {
 #[test]
 fn fixed_addresses_are_checked() {
     let now = Instant::now();
-    let at = |address: &str| Applicant { address: Some(address.parse().unwrap()), ..asks(1, "x") };
-    assert!(matches!(pool("").propose(&at("2001:db8:1:2:3::5"), now), Err(Error::StaticForbidden(_))));
+    let at = |address: &str| Applicant {
+        address: Some(address.parse().unwrap()),
+        may_choose: true,
+        ..asks(1, "x")
+    };
+    let may_not = Applicant { may_choose: false, ..at("2001:db8:1:2:3::5") };
+    assert!(matches!(pool("").propose(&may_not, now), Err(Error::StaticForbidden(_))));
     let mut pool = pool("addresses = \"static\"");
     assert!(matches!(pool.propose(&asks(1, "x"), now), Err(Error::AddressNeeded(_))));
     assert!(matches!(pool.propose(&at("2001:db8:1:2:4::5"), now), Err(Error::Outside { .. })));
@@ -75,6 +88,70 @@ fn fixed_addresses_are_checked() {
     }
     pool.propose(&at("2001:db8:1:2:3::5"), now).unwrap();
     assert!(matches!(pool.propose(&at("2001:db8:1:2:3::5"), now), Err(Error::Taken(_))));
+}
+
+/// One prefix is one user, whatever the network's own way of choosing is.
+#[test]
+fn a_prefix_of_ones_own_is_ones_own() {
+    let now = Instant::now();
+    let at = |address: &str| Some(address.parse().unwrap());
+    for mode in ["stable", "random", "sequential", "owner"] {
+        let mut pool = pool(&format!("addresses = \"{mode}\""));
+        let own = own_prefix(1001, pool.prefix);
+        assert_eq!(own.to_string(), "2001:db8:1:2:3:600:1001:0/112");
+        let mine = Applicant { space: Space::Own(1001), may_choose: true, ..asks(1001, "web") };
+        for _ in 0..70 {
+            assert!(own.contains(&pool.propose(&mine, now).unwrap().0), "{mode}");
+        }
+        let chosen = Applicant { address: at("2001:db8:1:2:3:600:1001:ffff"), ..mine };
+        pool.propose(&chosen, now).unwrap();
+        let elsewhere = Applicant { address: at("2001:db8:1:2:3:600:1002:1"), ..mine };
+        assert_eq!(
+            pool.propose(&elsewhere, now).unwrap_err().to_string(),
+            "2001:db8:1:2:3:600:1002:1 is not within 2001:db8:1:2:3:600:1001:0/112"
+        );
+        let stranger = Applicant { space: Space::Common, may_choose: true, ..asks(7, "x") };
+        let into_mine = Applicant { address: at("2001:db8:1:2:3:600:1001:5000"), ..stranger };
+        assert!(matches!(pool.propose(&into_mine, now), Err(Error::Reserved(..))), "{mode}");
+    }
+    let wide = own_prefix(4_000_000_000, pool("").prefix);
+    assert_eq!(wide.to_string(), "2001:db8:1:2:3:aee:6b28:0/120");
+}
+
+#[test]
+fn a_reserved_address_is_kept() {
+    let now = Instant::now();
+    let mut pool = pool("");
+    let reserved: Ipv6Addr = "2001:db8:1:2:3::5".parse().unwrap();
+    pool.adjust(10, Duration::from_secs(60), HashSet::from([Mac::of(reserved)]));
+    let theirs = Applicant { reservation: Some(reserved), ..asks(1, "web") };
+    let other = Applicant { address: Some(reserved), may_choose: true, ..asks(1, "db") };
+    assert_eq!(pool.propose(&other, now), Err(Error::Taken(reserved)));
+    let (address, mac) = pool.propose(&theirs, now).unwrap();
+    assert_eq!(address, reserved);
+    // It outlives the container, without a rest for those it is for.
+    pool.release(mac, "another label", now);
+    assert_eq!(pool.propose(&other, now), Err(Error::Taken(reserved)));
+    let asked_for = Applicant { address: Some(reserved), ..theirs };
+    pool.resting.clear();
+    assert_eq!(pool.propose(&asked_for, now).unwrap().0, reserved, "also where nobody may choose");
+    assert_ne!(pool.propose(&theirs, now).unwrap().0, reserved, "a second one has another");
+}
+
+proptest! {
+    #[test]
+    fn who_has_no_prefix_is_in_nobodys(random in any::<u64>(), label in "[a-c]{0,2}", uid in any::<u32>()) {
+        let mut pool = pool("");
+        let applicant = Applicant { random, space: Space::Common, ..asks(uid, &label) };
+        prop_assert!(!mode::is_own(pool.propose(&applicant, Instant::now()).unwrap().1));
+    }
+
+    #[test]
+    fn no_two_users_have_the_same_prefix(one in any::<u32>(), other in any::<u32>()) {
+        let prefix = "2001:db8:1:2:3::/80".parse().unwrap();
+        let (a, b) = (own_prefix(one, prefix), own_prefix(other, prefix));
+        prop_assert_eq!(one == other, a.contains(&b) || b.contains(&a));
+    }
 }
 
 #[test]
@@ -105,7 +182,7 @@ proptest! {
                 pool.release(mac, &label, now);
                 continue;
             }
-            let applicant = Applicant { uid, label: &label, address: None, random };
+            let applicant = Applicant { random, ..asks(uid, &label) };
             let (address, mac) = pool.propose(&applicant, now).unwrap();
             prop_assert!(!held.iter().any(|(other, _)| *other == mac));
             prop_assert!(mac.is_unicast() && mac.0[0] & 2 == 2 && mac.0[..2] != [2, 0x42]);

@@ -161,6 +161,18 @@ pub struct Attachment {
     pub created: SystemTime,
     /// Where it stands.
     pub state: State,
+    /// The user it is charged to, where that is another than the owner: see `auth::subid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charged: Option<u32>,
+    /// Those groups of the owner's process that rules speak of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<u32>,
+    /// Whether the owner chose the address.
+    #[serde(default)]
+    pub fixed: bool,
+    /// Why the rules in force forbid it, if they do. Found out anew at each start and reload.
+    #[serde(skip)]
+    pub forbidden: Option<String>,
 }
 
 /// `(gid_t) -1`, which no process can have.
@@ -169,6 +181,11 @@ fn nobody() -> u32 {
 }
 
 impl Attachment {
+    /// The user whose quota it uses; none: root, who has none.
+    pub fn account(&self) -> Option<u32> {
+        (self.uid != 0).then(|| self.charged.unwrap_or(self.uid))
+    }
+
     /// What stays the same of it over restarts: the name, else the container's id, else nothing.
     pub fn label(&self) -> &str {
         let container = || self.container_id.as_ref().map_or("", ContainerId::as_str);

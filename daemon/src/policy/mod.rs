@@ -1,12 +1,31 @@
 //! May this caller have what it asks for? A pure function: no I/O, no clock.
 //!
+//! [`Wish`] checks the request, [`Policy::judge`] finds the rule that decides, and the service, which alone
+//! can count, holds the result against the quota. Every refusal says which line it comes from. A policy is
+//! never changed: a reload puts another in its place.
+//!
 //! A [`Grant`] can only be made here, from a [`Peer`] and a proven [`Namespace`], and everything behind
 //! this point takes a grant: code that was not authorised does not compile.
+
+mod config;
+mod decide;
+mod pattern;
+mod rates;
+mod refusal;
+mod rule;
 
 use std::net::Ipv6Addr;
 
 use v6pod_proto::v1::ActivateRequest;
 
+pub use self::{
+    config::{Check, Directory, Raw, RawPolicy, RawReservation, RawRule},
+    decide::{Asked, Denial, Policy, Reservation, Ruling, Subject, Terms},
+    pattern::Pattern,
+    rates::Rates,
+    refusal::{Left, Quota, Refusal, Why},
+    rule::{Collision, Limits, Origin, Rate, Rule},
+};
 use crate::{
     auth::{Namespace, Peer},
     model::{ContainerId, InterfaceName, Invalid, Mac, Name, NetworkName, Tag},
@@ -121,9 +140,75 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// As far as rules speak about it.
+    pub fn asked<'a>(&'a self, default: &'a NetworkName) -> Asked<'a> {
+        Asked {
+            network: self.network.as_ref().unwrap_or(default),
+            named: self.network.is_some(),
+            name: self.name.as_ref(),
+            aliases: &self.aliases,
+            address: self.address,
+            mac: self.mac,
+        }
+    }
+}
+
 fn mac(text: &str) -> Result<Mac, Error> {
     let refuse = || Error::NotAMac(text.chars().take(32).collect());
     text.parse::<Mac>().ok().filter(|mac| mac.is_unicast()).ok_or_else(refuse)
+}
+
+/// What a user may have by the rules. Whose namespace it is for is still to be proven.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    peer: Peer,
+    subject: Subject,
+    wish: Wish,
+    ruling: Ruling,
+}
+
+impl Permit {
+    /// Decides. `default` is the network of those who name none.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn decide(
+        policy: &Policy,
+        peer: Peer,
+        subject: Subject,
+        wish: Wish,
+        default: &NetworkName,
+    ) -> Result<Self, Denial> {
+        let ruling = policy.judge(&subject, &wish.asked(default))?;
+        Ok(Self { peer, subject, wish, ruling })
+    }
+
+    /// Who asks.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Who that is to the rules.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// What is asked for.
+    pub fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    /// What the rule says.
+    pub fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+
+    /// The parts, to decide again as somebody else.
+    pub fn into_parts(self) -> (Peer, Subject, Wish) {
+        (self.peer, self.subject, self.wish)
+    }
 }
 
 /// The right to attach one namespace for one user.
@@ -131,17 +216,13 @@ fn mac(text: &str) -> Result<Mac, Error> {
 #[must_use]
 pub struct Grant {
     namespace: Namespace,
-    peer: Peer,
-    wish: Wish,
+    permit: Permit,
 }
 
 impl Grant {
-    /// Decides.
-    ///
-    /// # Errors
-    /// The rule that forbids it. (So far, whoever owns a namespace may attach it.)
-    pub fn decide(peer: Peer, namespace: Namespace, wish: Wish) -> Result<Self, Error> {
-        Ok(Self { namespace, peer, wish })
+    /// Joins what the rules allow and the namespace that was proven to be the caller's.
+    pub fn new(permit: Permit, namespace: Namespace) -> Self {
+        Self { namespace, permit }
     }
 
     /// The namespace.
@@ -151,45 +232,29 @@ impl Grant {
 
     /// The owner.
     pub fn peer(&self) -> &Peer {
-        &self.peer
+        self.permit.peer()
+    }
+
+    /// The owner, to the rules.
+    pub fn subject(&self) -> &Subject {
+        self.permit.subject()
     }
 
     /// What is granted.
     pub fn wish(&self) -> &Wish {
-        &self.wish
+        self.permit.wish()
+    }
+
+    /// By which rule.
+    pub fn ruling(&self) -> &Ruling {
+        self.permit.ruling()
+    }
+
+    /// Whether the owner may open an inbound port.
+    pub fn may_open(&self, port: u16) -> bool {
+        self.ruling().rule.limits.may_open(port)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_checked_one_by_one() {
-        let wish =
-            Wish::check(&ActivateRequest { name: "Quirky_Bardeen".into(), ..Default::default() }).unwrap();
-        assert_eq!(wish.name.unwrap().as_str(), "quirky-bardeen");
-        assert_eq!(wish.interface.as_str(), "v6pod0");
-        assert!(wish.default_route && wish.network.is_none() && wish.address.is_none());
-        for request in [
-            ActivateRequest { name: "a b".into(), ..Default::default() },
-            ActivateRequest { container_id: "../x".into(), ..Default::default() },
-            ActivateRequest { network: "a\nb".into(), ..Default::default() },
-            ActivateRequest { interface: "a/b".into(), ..Default::default() },
-            ActivateRequest { address: "10.0.0.1".into(), ..Default::default() },
-            ActivateRequest { address: "x".repeat(65_536), ..Default::default() },
-            ActivateRequest { mac: "01:00:5e:00:00:01".into(), ..Default::default() },
-            ActivateRequest {
-                mac: "02:00:00:00:00:01".into(),
-                address: "2001:db8::2".into(),
-                ..Default::default()
-            },
-            ActivateRequest { mtu: 1279, ..Default::default() },
-            ActivateRequest { aliases: vec!["a".into(); 17], ..Default::default() },
-            ActivateRequest { tags: vec!["a b".into()], ..Default::default() },
-        ] {
-            let error = Wish::check(&request).unwrap_err().to_string();
-            assert!(error.len() < 300, "{error}");
-        }
-    }
-}
+mod tests;

@@ -117,7 +117,7 @@ impl Default for RawConsul {
 }
 
 /// Both tables, checked. `None` is switched off.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The built-in DNS.
     pub dns: Option<dns::Config>,

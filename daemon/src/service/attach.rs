@@ -6,14 +6,18 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::{Change, Error, Net, PATIENCE, Service, table::Table};
+use super::{
+    Change, Error, Net, PATIENCE, Service,
+    naming::{Namer, Naming},
+    table::Table,
+};
 use crate::{
     audit::Reason,
-    auth::{Lease, Namespace, Passed, Peer},
+    auth::{Lease, Namespace, Passed},
     fault::Fault,
     ipam::Applicant,
-    model::{Attachment, AttachmentId, State},
-    policy::{Grant, Wish},
+    model::{Attachment, AttachmentId, Name, State},
+    policy::{Grant, Permit},
 };
 
 /// What a look at the table led to.
@@ -31,12 +35,13 @@ impl Service {
     ///
     /// # Errors
     /// See [`Error`]; nothing is left behind.
-    pub fn activate(&self, peer: &Peer, wish: Wish, passed: Passed) -> Result<(Attachment, bool), Error> {
+    pub fn activate(&self, permit: Permit, passed: Passed) -> Result<(Attachment, bool), Error> {
+        let peer = permit.peer();
         let descriptor = passed.namespace.ok_or(crate::auth::Error::NoDescriptor)?;
         let namespace = Namespace::prove(descriptor, peer, &self.parts.host)?;
         let lease = passed.lease.map(|lease| Lease::prove(lease, peer)).transpose()?.map(Arc::new);
-        let grant = Grant::decide(peer.clone(), namespace, wish)?;
-        let net = self.wished_net(grant.wish())?;
+        let grant = Grant::new(self.permit_under(permit, namespace.holder())?, namespace);
+        let net = self.net(&grant.ruling().network)?;
         if let Some(mtu) = grant.wish().mtu.filter(|mtu| *mtu > net.config.mtu) {
             return Err(Error::Mtu { asked: mtu, most: net.config.mtu });
         }
@@ -120,32 +125,36 @@ impl Service {
         // not reached us.
         let former = wish.container_id.as_ref().and_then(|id| table.by_container(peer.uid(), id));
         if let Some(found) = former {
+            let counted = (found.account() == Some(grant.subject().account)).then_some(&found.network);
+            self.has_room(table, grant.subject(), grant.ruling(), counted)?;
             return Ok(if found.state == State::Active {
                 Ok(Booking::InTheWay(found.id, Reason::Replaced))
             } else {
                 Err(found.id)
             });
         }
-        if let Some((name, found)) = wish.name.as_ref().and_then(|name| Some((name, table.by_name(name)?))) {
-            let ended = table.lease(found.id).is_some_and(|lease| lease.has_ended());
-            return match found.state {
-                State::Active if ended => Ok(Ok(Booking::InTheWay(found.id, Reason::Lease))),
-                State::Detaching => Ok(Err(found.id)),
-                _ => Err(Error::NameTaken(name.clone())),
-            };
-        }
-        let names = wish.name.iter().chain(&wish.aliases);
-        if let Some(taken) = names.into_iter().find(|name| table.is_anothers(name, peer.uid())) {
-            return Err(Error::NameTaken(taken.clone()));
-        }
-        let attachment = self.propose(table, grant, net)?;
+        let policy = self.policy();
+        let namer = Namer { table, policy: &policy, subject: grant.subject(), ruling: grant.ruling() };
+        let name = match namer.choose(wish.name.as_ref(), &wish.aliases)? {
+            Naming::InTheWay(id) => return Ok(Ok(Booking::InTheWay(id, Reason::Lease))),
+            Naming::Busy(id) => return Ok(Err(id)),
+            Naming::Free(name) => name,
+        };
+        self.has_room(table, grant.subject(), grant.ruling(), None)?;
+        let attachment = self.propose(table, grant, net, name)?;
         table.put(attachment.clone());
         Ok(Ok(Booking::Booked(attachment)))
     }
 
     /// A new attachment, with an address that is taken from here on.
-    fn propose(&self, table: &Table, grant: &Grant, net: &Net) -> Result<Attachment, Error> {
-        let (peer, wish) = (grant.peer(), grant.wish());
+    fn propose(
+        &self,
+        table: &Table,
+        grant: &Grant,
+        net: &Net,
+        name: Option<Name>,
+    ) -> Result<Attachment, Error> {
+        let (peer, wish, subject) = (grant.peer(), grant.wish(), grant.subject());
         let id = loop {
             let id = AttachmentId::from_bits((self.parts.random)());
             if table.get(id).is_none() {
@@ -158,7 +167,7 @@ impl Service {
             uid: peer.uid(),
             gid: peer.gid(),
             container_id: wish.container_id.clone(),
-            name: wish.name.clone(),
+            name,
             aliases: wish.aliases.clone(),
             tags: wish.tags.clone(),
             interface: wish.interface.clone(),
@@ -170,12 +179,21 @@ impl Service {
             lease: None,
             created: SystemTime::now(),
             state: State::Attaching,
+            charged: (subject.account != peer.uid()).then_some(subject.account),
+            groups: self.policy().groups_of(subject),
+            fixed: wish.address.is_some() || wish.mac.is_some(),
+            forbidden: None,
         };
+        // Who got another name than the reserved one does not get its address either.
+        let reservation = grant.ruling().reservation.filter(|_| attachment.name == wish.name);
         let applicant = Applicant {
             uid: peer.uid(),
             label: attachment.label(),
             address: wish.address.or(wish.mac.map(|mac| mac.in_prefix(net.config.prefix))),
             random: (self.parts.random)(),
+            may_choose: grant.ruling().fixed,
+            space: grant.ruling().space,
+            reservation,
         };
         let (address, mac) = net.pool().propose(&applicant, Instant::now())?;
         (attachment.address, attachment.mac) = (address, mac);
@@ -323,10 +341,13 @@ impl Service {
             attachment.container_id = Some(container.clone());
         }
         if let (None, Some(name)) = (&attachment.name, &wish.name) {
-            if table.by_name(name).is_some() || table.is_anothers(name, attachment.uid) {
+            let policy = self.policy();
+            let namer =
+                Namer { table: &table, policy: &policy, subject: grant.subject(), ruling: grant.ruling() };
+            let Naming::Free(free) = namer.choose(Some(name), &[])? else {
                 return Err(Error::NameTaken(name.clone()));
-            }
-            attachment.name = Some(name.clone());
+            };
+            attachment.name = free;
         }
         attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
         if attachment != before {

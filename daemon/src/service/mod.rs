@@ -8,33 +8,39 @@
 //! others who want it wait for that thread.
 //!
 //! [`attach`] and [`detach`] hold the order of steps, [`reconcile`] what is done before the first
-//! caller, [`lifetime`] what ends an attachment unasked.
+//! caller, [`lifetime`] what ends an attachment unasked. [`rules`] holds the policy against what there is,
+//! [`reload`] puts another in its place, [`explain`] tells what it would say.
 
 mod attach;
 mod detach;
+mod explain;
 pub mod jobs;
 pub mod lifetime;
+mod naming;
 mod reconcile;
+mod reload;
+mod rules;
 mod table;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
 use tokio::sync::{broadcast, mpsc};
 
+pub use self::explain::Explanation;
 use self::table::Table;
 use crate::{
     audit::{self, Audit},
-    auth::{self, Peer},
+    auth::{self, Peer, Subids, Users},
     config,
     guard::{self, Guard},
     ipam,
     model::{Attachment, AttachmentId, NetworkName},
     network,
-    policy::{self, Wish},
+    policy::{self, Policy, Rates},
     registry::Registries,
     store::{self, Store},
 };
@@ -53,6 +59,20 @@ pub enum Error {
     /// The request is not right.
     #[error(transparent)]
     Policy(#[from] policy::Error),
+    /// A rule says no.
+    #[error(transparent)]
+    Refused(#[from] policy::Refusal),
+    /// The user database cannot be asked.
+    #[error("the user database cannot be asked about uid {uid}: {source}: try again")]
+    Users {
+        /// About whom.
+        uid: u32,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Only administrators may ask about others.
+    #[error("only administrators may ask what others may")]
+    NotAnAdministrator,
     /// There is no such network.
     #[error("there is no network {0}: v6pod status lists those there are")]
     NoNetwork(NetworkName),
@@ -153,6 +173,12 @@ pub struct Parts {
     pub networks: BTreeMap<NetworkName, Net>,
     /// The default one.
     pub default_network: NetworkName,
+    /// The rules.
+    pub policy: Policy,
+    /// Whose subordinate uids are whose.
+    pub subids: Arc<Subids>,
+    /// What the user database said.
+    pub users: Users,
     /// The records.
     pub store: Store,
     /// What keeps containers from forging addresses.
@@ -170,6 +196,8 @@ pub struct Parts {
 /// The service.
 pub struct Service {
     parts: Parts,
+    policy: RwLock<Arc<Policy>>,
+    rates: Mutex<Rates>,
     table: Mutex<Table>,
     /// Told whenever an attachment comes to rest.
     settled: Condvar,
@@ -183,8 +211,11 @@ impl Service {
     /// Makes it, and the orders that [`lifetime::watch`] carries out.
     pub fn new(parts: Parts) -> (Arc<Self>, mpsc::UnboundedReceiver<lifetime::Order>) {
         let (leases, to_watch) = mpsc::unbounded_channel();
+        let policy = RwLock::new(Arc::new(parts.policy.clone()));
         let service = Self {
             parts,
+            policy,
+            rates: Mutex::default(),
             table: Mutex::new(Table::default()),
             settled: Condvar::new(),
             events: broadcast::channel(BEHIND).0,
@@ -249,10 +280,6 @@ impl Service {
     /// Everything that happens from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<(Change, Attachment)> {
         self.events.subscribe()
-    }
-
-    fn wished_net(&self, wish: &Wish) -> Result<&Net, Error> {
-        self.net(wish.network.as_ref().unwrap_or(&self.parts.default_network))
     }
 
     /// Tells watchers. Nobody listening is no failure.

@@ -31,6 +31,8 @@ impl Service {
     /// # Errors
     /// The records cannot be read, or the kernel would not say what there is.
     pub fn reconcile(self: &Arc<Self>) -> Result<Reconciled, Error> {
+        let policy = self.policy();
+        self.networks().for_each(|net| self.adjust(&policy, &net.config));
         let mut outcome = Reconciled::default();
         let (mut kept, mut live, mut ended) = (HashSet::new(), Vec::new(), Vec::new());
         let holders = Holders::default();

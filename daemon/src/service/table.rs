@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     auth::Lease,
-    model::{Attachment, AttachmentId, ContainerId, Name, NamespaceId, State},
+    model::{Attachment, AttachmentId, ContainerId, Name, NamespaceId, NetworkName, State},
 };
 
 /// One attachment and the lease that holds it.
@@ -18,14 +18,32 @@ struct Entry {
     gone: bool,
 }
 
+/// Who has a name. Several only where it may be shared.
+#[derive(Default)]
+struct Holders {
+    ids: BTreeSet<AttachmentId>,
+    /// How many each owner has of them.
+    owners: HashMap<u32, usize>,
+}
+
+/// How much a user has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Attachments on all networks.
+    pub attachments: u32,
+    /// Attachments on one.
+    pub addresses: u32,
+}
+
 /// All attachments.
 #[derive(Default)]
 pub struct Table {
     entries: HashMap<AttachmentId, Entry>,
     namespaces: HashMap<NamespaceId, AttachmentId>,
     containers: HashMap<(u32, ContainerId), AttachmentId>,
-    names: HashMap<Name, AttachmentId>,
-    aliases: HashMap<Name, BTreeSet<AttachmentId>>,
+    names: HashMap<Name, Holders>,
+    aliases: HashMap<Name, Holders>,
+    accounts: HashMap<u32, HashMap<NetworkName, u32>>,
 }
 
 impl Table {
@@ -54,16 +72,25 @@ impl Table {
         self.get(*self.containers.get(&(uid, container.clone()))?)
     }
 
-    /// By the published name.
+    /// By the published name. Where several share it, one of them.
     pub fn by_name(&self, name: &Name) -> Option<&Attachment> {
-        self.get(*self.names.get(name)?)
+        self.get(*self.names.get(name)?.ids.first()?)
     }
 
-    /// Whether somebody else than `uid` has this as a name or an alias.
-    pub fn is_anothers(&self, name: &Name, uid: u32) -> bool {
-        // Those who share an alias have one owner: asking one of them is enough.
-        let sharer = self.aliases.get(name).and_then(BTreeSet::first).and_then(|id| self.get(*id));
-        self.by_name(name).into_iter().chain(sharer).any(|attachment| attachment.uid != uid)
+    /// An attachment with this name or alias, if anybody else than `uid` has such a one.
+    pub fn anothers(&self, name: &Name, uid: u32) -> Option<&Attachment> {
+        let holders = [self.names.get(name), self.aliases.get(name)];
+        let mut others = holders.into_iter().flatten().filter(|holders| holders.has_other_than(uid));
+        // Those who share with others than the owner have all agreed to it: asking one is enough.
+        self.get(*others.next()?.ids.first()?)
+    }
+
+    /// How much a user has, in all and on one network.
+    pub fn usage(&self, account: u32, network: &NetworkName) -> Usage {
+        let Some(networks) = self.accounts.get(&account) else { return Usage::default() };
+        let addresses = networks.get(network).copied().unwrap_or_default();
+        // There are few networks.
+        Usage { attachments: networks.values().sum(), addresses }
     }
 
     /// The lease that holds an attachment.
@@ -80,10 +107,13 @@ impl Table {
             self.containers.insert((attachment.uid, container.clone()), id);
         }
         if let Some(name) = &attachment.name {
-            self.names.insert(name.clone(), id);
+            self.names.entry(name.clone()).or_default().add(id, attachment.uid);
         }
         for alias in &attachment.aliases {
-            self.aliases.entry(alias.clone()).or_default().insert(id);
+            self.aliases.entry(alias.clone()).or_default().add(id, attachment.uid);
+        }
+        if let Some(account) = attachment.account() {
+            *self.accounts.entry(account).or_default().entry(attachment.network.clone()).or_default() += 1;
         }
         self.entries.insert(id, Entry { attachment, lease, gone });
     }
@@ -115,6 +145,16 @@ impl Table {
         Some(entry.attachment.clone())
     }
 
+    /// Notes why the rules forbid an attachment, or that they do not; gives it if that is news.
+    pub fn set_forbidden(&mut self, id: AttachmentId, reason: Option<String>) -> Option<Attachment> {
+        let entry = self.entries.get_mut(&id)?;
+        if entry.attachment.forbidden == reason {
+            return None;
+        }
+        entry.attachment.forbidden = reason;
+        Some(entry.attachment.clone())
+    }
+
     /// Takes an attachment out.
     pub fn remove(&mut self, id: AttachmentId) -> Option<Attachment> {
         self.take_out(id).map(|entry| entry.attachment)
@@ -129,17 +169,56 @@ impl Table {
             remove_if(&mut self.containers, &(attachment.uid, container.clone()), id);
         }
         if let Some(name) = &attachment.name {
-            remove_if(&mut self.names, name, id);
+            release(&mut self.names, name, id, attachment.uid);
         }
         for alias in &attachment.aliases {
-            if let Some(ids) = self.aliases.get_mut(alias) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.aliases.remove(alias);
-                }
+            release(&mut self.aliases, alias, id, attachment.uid);
+        }
+        self.discharge(attachment);
+        Some(entry)
+    }
+
+    fn discharge(&mut self, attachment: &Attachment) {
+        let Some(account) = attachment.account() else { return };
+        let Some(networks) = self.accounts.get_mut(&account) else { return };
+        if let Some(count) = networks.get_mut(&attachment.network) {
+            *count -= 1;
+            if *count == 0 {
+                networks.remove(&attachment.network);
             }
         }
-        Some(entry)
+        if networks.is_empty() {
+            self.accounts.remove(&account);
+        }
+    }
+}
+
+impl Holders {
+    fn add(&mut self, id: AttachmentId, uid: u32) {
+        if self.ids.insert(id) {
+            *self.owners.entry(uid).or_default() += 1;
+        }
+    }
+
+    fn has_other_than(&self, uid: u32) -> bool {
+        self.owners.len() > usize::from(self.owners.contains_key(&uid))
+    }
+}
+
+/// Takes one holder of a name away.
+fn release(index: &mut HashMap<Name, Holders>, name: &Name, id: AttachmentId, uid: u32) {
+    let Some(holders) = index.get_mut(name) else { return };
+    if !holders.ids.remove(&id) {
+        return;
+    }
+    if let Some(count) = holders.owners.get_mut(&uid) {
+        *count -= 1;
+        if *count == 0 {
+            holders.owners.remove(&uid);
+        }
+    }
+    if holders.ids.is_empty() {
+        index.remove(name);
     }
 }
 

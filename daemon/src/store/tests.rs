@@ -22,7 +22,12 @@ fn attachment(bits: u64) -> Attachment {
         namespace: NamespaceId { device: 4, inode: 5 },
         lease: None,
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
+        gid: 1000,
         state: State::Active,
+        charged: Some(1002),
+        groups: vec![990],
+        fixed: true,
+        forbidden: None,
     }
 }
 

@@ -9,7 +9,9 @@ use std::{
 
 /// `SO_PEERGROUPS` of asm-generic/socket.h.
 const SO_PEERGROUPS: i32 = 59;
-/// Groups that are looked at; NGROUPS_MAX is 65536, but nobody's membership is decided that far down.
+/// Groups that are looked at; NGROUPS_MAX is 65536, but nobody's membership is decided that far down. The
+/// first number is enough for nearly everybody.
+const FEW: usize = 64;
 const MOST: usize = 4096;
 
 /// The process, user and group that the peer had when it connected or, for a listening socket's, when it
@@ -39,7 +41,14 @@ pub fn credentials(socket: impl AsFd) -> io::Result<libc::ucred> {
 /// # Errors
 /// `ENOPROTOOPT` on kernels before 4.13; `ERANGE` for a peer with more than 4096 groups.
 pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
-    let mut list = vec![0u32; MOST];
+    match up_to(FEW, &socket) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => up_to(MOST, &socket),
+        outcome => outcome,
+    }
+}
+
+fn up_to(most: usize, socket: &impl AsFd) -> io::Result<Vec<u32>> {
+    let mut list = vec![0u32; most];
     let mut octets = u32::try_from(size_of_val(list.as_slice())).map_err(io::Error::other)?;
     // SAFETY: the buffer is `octets` long and writable, the kernel writes at most that many and says
     // in `octets` how many it wrote (net/core/sock.c, sk_getsockopt); both outlive the call.

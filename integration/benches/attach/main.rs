@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-use v6pod_integration::Host;
+use v6pod_integration::{Host, UNLIMITED};
 
 /// How the program is called when it is in the host, and there again for one attachment.
 const INSIDE: &str = "inside";
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 /// Makes a host and runs this program in it. What it prints is the report.
 fn in_a_host() -> String {
     let host = Host::new("bench", &["alice"]);
-    let daemon = host.daemon(&format!("prefix = \"{V6POD}/80\"\n"));
+    let daemon = host.daemon(&format!("prefix = \"{V6POD}/80\"\n{UNLIMITED}"));
     let own = env::current_exe().and_then(fs::read).expect("the running program can be read");
     host.write(COPY, own);
     fs::set_permissions(host.path(COPY), fs::Permissions::from_mode(0o755)).expect("its own file");

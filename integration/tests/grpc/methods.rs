@@ -101,7 +101,43 @@ impl Facts<'_> {
 
     #[track_caller]
     fn check_daemon(&self, method: &str, name: &str) {
-        assert_eq!(name, "Status", "{method} has no test here");
+        match name {
+            "Status" => self.check_status(method),
+            "Explain" => self.check_explain(method),
+            _ => panic!("{method} has no test here"),
+        }
+    }
+
+    #[track_caller]
+    fn check_explain(&self, method: &str) {
+        let (uid, is_root) = (self.caller.uid(), self.caller.uid() == 0);
+        let answer = self.call(method, &json!({}));
+        let told = answer.message();
+        assert_eq!((&told["allowed"], &told["reason"]), (&json!(true), &json!("")), "{told:#}");
+        assert_eq!(
+            (&told["network"], &told["rule"]),
+            (&json!("default"), &json!(if is_root { "root" } else { "default" }))
+        );
+        assert_eq!((&told["uid"], &told["chargedUid"]), (&json!(uid), &json!(uid)));
+        let used = u64::from(!is_root);
+        assert_eq!(
+            (&told["attachments"]["unlimited"], &told["attachments"]["used"]),
+            (&json!(is_root), &json!(used))
+        );
+        let taken = self.call(method, &json!({"name": "other", "address": "2001:db8:1::200:0:5"}));
+        assert_eq!(taken.message()["allowed"], false);
+        assert!(taken.message()["reason"].as_str().is_some_and(|reason| reason.contains("other is taken")));
+        let about = self.call(method, &json!({"uid": 7}));
+        if is_root {
+            assert_eq!((&about.message()["uid"], &about.message()["rule"]), (&json!(7), &json!("default")));
+        } else {
+            about.is_refusal("PermissionDenied", "only administrators may ask");
+        }
+        self.call(method, &json!({"name": "a b"})).is_refusal("InvalidArgument", "a b");
+    }
+
+    #[track_caller]
+    fn check_status(&self, method: &str) {
         let answer = self.call(method, &json!({}));
         let status = answer.message();
         assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));

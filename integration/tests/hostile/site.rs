@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::Pid;
 use tonic::{Code, Status};
-use v6pod_integration::{Daemon, Host, Snapshot, User, eventually};
+use v6pod_integration::{Daemon, Host, Snapshot, UNLIMITED, User, eventually};
 use v6pod_proto::v1::ActivateResponse;
 
 use crate::{
@@ -47,11 +47,12 @@ struct Traces {
 }
 
 impl Site {
-    /// With this configuration, settled.
+    /// With this configuration, settled. The rules are those of another test: here nobody is to be stopped by
+    /// them.
     #[track_caller]
     pub fn new(configuration: &str) -> Self {
         let host = Host::builder("one").user("alice").user("bob").without_wrapper().build();
-        let mut daemon = host.daemon(configuration);
+        let mut daemon = host.daemon(&format!("{configuration}{UNLIMITED}"));
         let (alice, bob) = (host.user("alice"), host.user("bob"));
         let bobs = Holder::own(&bob);
         let folder = File::open(host.path("/run/v6pod")).expect("the daemon made it");

@@ -15,13 +15,14 @@ use crate::{
     users::Users,
 };
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::new("NAME").cut_to(6),
     Column::new("ADDRESS"),
     Column::new("NETWORK").cut_to(4).optional(4),
     Column::new("CONTAINER").cut_to(5).optional(5),
     Column::new("USER").cut_to(4).optional(3),
     Column::new("STATE").optional(1),
+    Column::new("RULES"),
     Column::new("AGE").optional(2),
 ];
 
@@ -40,8 +41,16 @@ pub async fn run(socket: &Path, output: &mut Output) -> Result<u8, Error> {
     Ok(0)
 }
 
+/// What the rules say of it now.
+fn rules(attachment: &Attachment) -> Cell {
+    match attachment.forbidden.as_str() {
+        "" => text::NONE.to_owned().into(),
+        _ => Cell::new("forbidden".to_owned(), Tone::Red),
+    }
+}
+
 /// The table. Whose they are is of interest if they are not all the caller's, their states if not all
-/// are active.
+/// are active, the rules if they forbid one.
 fn render(attachments: &[Attachment], admin: bool, users: &Users, view: &View) -> String {
     let mut table = Table::new(COLUMNS);
     for attachment in attachments {
@@ -52,14 +61,17 @@ fn render(attachments: &[Attachment], admin: bool, users: &Users, view: &View) -
             container(attachment).into(),
             users.name(attachment.uid).into(),
             Cell::new(json::state(attachment.state), tone(attachment)),
+            rules(attachment),
             text::age(attachment.created.as_ref(), view.now).into(),
         ]);
     }
     let of_one = attachments.iter().all(|attachment| attachment.uid == attachments[0].uid);
+    let all_allowed = attachments.iter().all(|attachment| attachment.forbidden.is_empty());
     let at_rest = attachments.iter().all(|attachment| tone(attachment) == Tone::Plain);
     table.render(view, |title| match title {
         "USER" => of_one && !admin,
         "STATE" => at_rest,
+        "RULES" => all_allowed,
         _ => false,
     })
 }
@@ -105,6 +117,10 @@ web   2001:db8::242:ac11:2  default  c0ffee012345  alice       active     3m
             alone.starts_with("NAME  ADDRESS               NETWORK  CONTAINER     USER   AGE\n"),
             "{alone}"
         );
+        attachments[0].forbidden = "you may not attach here (rule: x:3)".to_owned();
+        let table = render(&attachments, false, &users(), &View::of(None, false, 1000));
+        assert!(table.contains("  RULES      AGE\n") && table.contains("  forbidden  3m\n"), "{table}");
+        attachments[0].forbidden.clear();
         let coloured = render(&attachments, true, &users(), &View::of(None, true, 1000));
         assert!(coloured.contains("\x1b[33mdetaching\x1b[0m  -\n"), "{coloured}");
     }

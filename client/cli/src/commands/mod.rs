@@ -2,6 +2,7 @@
 //! code.
 
 pub mod attach;
+pub mod can_i;
 pub mod check;
 pub mod detach;
 pub mod history;
@@ -74,6 +75,7 @@ pub(crate) mod tests {
             published: vec!["web.v6pod".to_owned(), "web.service.consul".to_owned()],
             aliases: vec!["www".to_owned()],
             tags: Vec::new(),
+            forbidden: String::new(),
         }
     }
 

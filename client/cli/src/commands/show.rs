@@ -9,7 +9,7 @@ use crate::{
     daemon::Daemon,
     error::Error,
     json,
-    output::{Output, View},
+    output::{Output, Tone, View},
     resolve::resolve,
     table::{self, Cell},
     text::{self, NONE},
@@ -38,7 +38,7 @@ fn render(attachment: &Attachment, users: &Users, view: &View) -> String {
         true => "yes: it ends with the process that holds it",
         false => "no: it lives as long as its namespace",
     };
-    let pairs = [
+    let mut pairs = vec![
         ("id", text(&attachment.id)),
         ("name", text(&attachment.name)),
         ("published", list(&attachment.published).into()),
@@ -57,6 +57,9 @@ fn render(attachment: &Attachment, users: &Users, view: &View) -> String {
         ("created", text::since(attachment.created.as_ref(), view.now).into()),
         ("lease", text(lease)),
     ];
+    if !attachment.forbidden.is_empty() {
+        pairs.push(("forbidden", Cell::new(text::escape(&attachment.forbidden), Tone::Red)));
+    }
     table::pairs(view, &pairs)
 }
 
@@ -87,6 +90,9 @@ lease:           yes: it ends with the process that holds it
 ";
         let users = Users::parse("alice:x:1001:1001:::\n");
         assert_eq!(render(&web(), &users, &View::of(None, false, 1000)), expected);
+        let forbidden = Attachment { forbidden: "you may not attach here (rule: x:3)".to_owned(), ..web() };
+        let shown = render(&forbidden, &users, &View::of(None, false, 1000));
+        assert_eq!(shown, format!("{expected}forbidden:       you may not attach here (rule: x:3)\n"));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::Status;
 use v6pod_proto::v1::{
-    Network, RegistryStatus, StatusResponse, deactivate_request::Target, watch_response::Kind,
+    ExplainResponse, Network, RegistryStatus, StatusResponse, deactivate_request::Target,
+    watch_response::Kind,
 };
 
 use crate::{
@@ -103,6 +104,36 @@ fn check() {
     assert_eq!(checked.stdout, "db: 1 problem\n  the link is down\n");
     let checked = amiss.run(&["check", "db", "--json"]);
     assert_eq!((checked.code, &checked.json()["problems"][0]), (Some(1), &"the link is down".into()));
+}
+
+#[test]
+fn can_i() {
+    let site = Site::new(Answers::default());
+    let asked = ["can-i", "--network", "n", "--name", "web", "--address", "2001:DB8::7", "--user", "root"];
+    site.run(&asked).gives("allowed:  yes\nuser:     uid 4000000001, charged to root (uid 0)\n");
+    let Call::Explain(request) = site.daemon.call() else { panic!("another call") };
+    assert_eq!((request.network.as_str(), request.name.as_str()), ("n", "web"));
+    assert_eq!((request.address.as_str(), request.uid), ("2001:db8::7", Some(0)));
+    site.run(&["can-i", "--user", "no such user"])
+        .fails(3, "v6pod: there is no user \"no such user\" in /etc/passwd: give the uid");
+
+    let told =
+        ExplainResponse { reason: "you may not".to_owned(), rule: "x:3".to_owned(), ..Default::default() };
+    let refused = Site::new(Answers { told, ..Default::default() });
+    let answer = refused.run(&["can-i"]);
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(1), ""), "{answer:?}");
+    assert_eq!(answer.stdout, "allowed:  no: you may not\nuser:     root (uid 0)\nrule:     x:3\n");
+    let Call::Explain(request) = refused.daemon.call() else { panic!("another call") };
+    assert_eq!((request.uid, request.name.as_str()), (None, ""));
+    let answer = refused.run(&["can-i", "--json"]);
+    let json = answer.json();
+    assert_eq!((answer.code, &json["allowed"], &json["rule"]), (Some(1), &false.into(), &"x:3".into()));
+    assert!(json["attachments"].is_null());
+
+    let refusal = Some(Status::permission_denied("only administrators may ask what others may"));
+    Site::new(Answers { refusal, ..Default::default() })
+        .run(&["can-i", "--user", "0"])
+        .fails(1, "v6pod: cannot ask the rules: only administrators may ask what others may");
 }
 
 fn two_answers() -> Answers {

@@ -24,7 +24,8 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, GetRequest, GetResponse, HistoryRequest, HistoryResponse, ListRequest, ListResponse,
+    DeactivateResponse, ExplainRequest, ExplainResponse, GetRequest, GetResponse, HistoryRequest, HistoryResponse,
+    ListRequest, ListResponse,
     StatusRequest, StatusResponse, WatchRequest, WatchResponse,
     attachment::State,
     attachments_server::{Attachments, AttachmentsServer},
@@ -38,13 +39,14 @@ use v6pod_proto::v1::{
 pub struct Answers {
     pub attachments: Vec<Attachment>,
     pub status: StatusResponse,
+    pub told: ExplainResponse,
     pub problems: Vec<String>,
     /// What History finds, for whatever this says fits.
     pub history: HistoryResponse,
     pub fits: fn(&HistoryRequest) -> bool,
     /// Whether a namespace is new.
     pub created: bool,
-    /// The answer to Activate, Deactivate and Check instead.
+    /// The answer to Activate, Deactivate, Check and Explain instead.
     pub refusal: Option<Status>,
     /// What a watcher is told, after which the watch goes on in silence, or ends.
     pub events: Vec<Result<WatchResponse, Status>>,
@@ -56,6 +58,7 @@ impl Default for Answers {
         Self {
             attachments: Vec::new(),
             status: StatusResponse { version: "0.1.0".to_owned(), caller_uid: 1001, ..Default::default() },
+            told: ExplainResponse { allowed: true, uid: 4_000_000_001, ..Default::default() },
             problems: Vec::new(),
             history: HistoryResponse::default(),
             fits: |_| true,
@@ -98,6 +101,7 @@ pub enum Call {
     Deactivate(Target),
     Check(String),
     History(HistoryRequest),
+    Explain(ExplainRequest),
 }
 
 /// The calls a daemon receives; it runs on its own thread until the test program ends.
@@ -279,5 +283,10 @@ impl DaemonService for Service {
         self.note(Call::History(request))?;
         let nothing = HistoryResponse { since: self.answers.history.since, ..Default::default() };
         Ok(Response::new(if fits { self.answers.history.clone() } else { nothing }))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        self.note(Call::Explain(request.into_inner()))?;
+        Ok(Response::new(self.answers.told.clone()))
     }
 }

@@ -41,7 +41,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// Consul, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where the agent is.
     pub(super) endpoint: Endpoint,

@@ -23,7 +23,7 @@ pub enum Forward {
 }
 
 /// The built-in DNS, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The domain of our names: fully qualified and lower-case.
     pub(super) zone: rr::Name,

@@ -1,0 +1,185 @@
+//! How much and how often.
+
+use std::{
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tonic::Code;
+use v6pod_integration::eventually;
+use v6pod_proto::v1::ActivateRequest;
+
+use crate::{
+    caller::{Client, PREFACE, dial, pass},
+    holder::Holder,
+    site::{FIRST, SETTLED, Site, at, own, refused},
+};
+
+/// What anybody else's call may take meanwhile.
+const PROMPT: Duration = Duration::from_secs(1);
+
+#[test]
+fn case_23_ten_thousand_activations_are_refused_well_before_the_bridge_is_full() {
+    const CALLS: usize = 10_000;
+    const CALLERS: usize = 8;
+    // No rules: what a site has that has written none.
+    let site = Site::new("");
+    let nets = site.namespaces(&site.alice, 100);
+    let [created, refusals, dropped, next] = [const { AtomicUsize::new(0) }; 4];
+    let attack = || {
+        let mut client: Option<Client> = None;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= CALLS {
+                return;
+            }
+            let net = &nets[number % nets.len()];
+            if let Some(client) = &client {
+                // If it cannot be sent, the call fails.
+                let _ = client.pass_late(&[net.as_fd()]);
+            } else {
+                let wire = dial(&site.folder, site.alice.uid());
+                client = pass(&wire, &PREFACE[..1], &[net.as_fd()]).ok().map(|()| Client::resume(wire, 1));
+            }
+            match client.as_ref().map(|client| client.activate(())) {
+                Some(Ok(answer)) => created.fetch_add(usize::from(answer.created), Ordering::Relaxed),
+                Some(Err(status)) if status.code() == Code::ResourceExhausted => {
+                    assert!(status.message().contains("rule: default; left: "), "{status}");
+                    refusals.fetch_add(1, Ordering::Relaxed)
+                }
+                // Who passes descriptors faster than they can be closed is hung up on, and calls again.
+                _ => {
+                    client = None;
+                    dropped.fetch_add(1, Ordering::Relaxed)
+                }
+            };
+        }
+    };
+    let bobs = Holder::own(&site.bob);
+    let slowest = thread::scope(|scope| {
+        let attackers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(attack)).collect();
+        let mut slowest = Duration::ZERO;
+        while attackers.iter().any(|attacker| !attacker.is_finished()) {
+            let start = Instant::now();
+            let attachment = site.attach(&site.bob, &bobs.net(), ());
+            slowest = slowest.max(start.elapsed());
+            site.client(site.bob.uid(), &[]).deactivate(&attachment.id).expect("it is bob's");
+            // As often as bob may.
+            thread::sleep(Duration::from_millis(500));
+        }
+        slowest
+    });
+    let [created, refusals, dropped] = [created, refusals, dropped].map(AtomicUsize::into_inner);
+    eprintln!(
+        "{CALLS} calls: {created} attached, {refusals} refused, {dropped} hung up on; bob waited {slowest:?} at most"
+    );
+    assert_eq!(created, 64);
+    assert!(refusals > 1000 && refusals + dropped > CALLS - 2000, "{refusals} {dropped}");
+    assert!(slowest < PROMPT, "bob waited {slowest:?}");
+    let alices = site.all().into_iter().filter(|attachment| attachment.uid == site.alice.uid()).count();
+    assert!(alices == 64 && site.ports() <= 65, "{alices} attachments, {} ports", site.ports());
+}
+
+#[test]
+fn so_often_and_no_oftener() {
+    let site = Site::new("[[rule]]\nrate = 60\nburst = 5\n");
+    let (alice, bob) = (own(&site.alice), own(&site.bob));
+    let start = Instant::now();
+    let mut good = 0;
+    let status = loop {
+        match site.activate(site.alice.uid(), &alice.1, ()) {
+            Ok(_) => good += 1,
+            Err(status) => break status,
+        }
+    };
+    let back = start.elapsed().as_secs();
+    assert!((5..=6 + back).contains(&good), "{good} in {:?}", start.elapsed());
+    let words =
+        ["60 times a minute, 5 at once: try again in 1 s", &at(FIRST), "left: 63 of 64 attachments, 0 of 5"];
+    refused(Err::<(), _>(status), Code::ResourceExhausted, &words);
+    // Nobody else is kept waiting, and asking costs nothing.
+    site.attach(&site.bob, &bob.1, ());
+    let told = site.told(site.alice.uid());
+    assert!(!told.allowed && told.reason.contains("try again in"), "{told:?}");
+    // It comes back with time, also in the eyes of Explain.
+    eventually(SETTLED, || if site.told(site.alice.uid()).allowed { Ok(()) } else { Err("none is back") });
+    site.attach(&site.alice, &alice.1, ());
+    refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &["try again in"]);
+}
+
+#[test]
+fn what_is_refused_for_its_fields_or_its_namespace_counts_too() {
+    let site = Site::new("[[rule]]\nrate = 1\nburst = 10\n");
+    let (alice, bob) = (own(&site.alice), own(&site.bob));
+    // Bob's namespace ten times, then alice's own.
+    for _ in 0..10 {
+        refused(site.activate(site.alice.uid(), &bob.1, ()), Code::PermissionDenied, &["does not belong"]);
+    }
+    refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &["0 of 10 activations"]);
+}
+
+#[test]
+fn case_24_a_restarted_container_needs_no_further_place() {
+    let site = Site::new("[[rule]]\nattachments = 1\n");
+    let holders: Vec<_> = (0..3).map(|_| own(&site.alice)).collect();
+    let container = |id: &str| ActivateRequest { container_id: id.to_owned(), ..ActivateRequest::default() };
+    let first = site.attach(&site.alice, &holders[0].1, container("c0ffee"));
+    // `podman restart`: the same id, another namespace, and the end of the former one not seen yet.
+    let second = site.attach(&site.alice, &holders[1].1, container("c0ffee"));
+    assert!(first.id != second.id && first.address == second.address, "{first:?} {second:?}");
+    assert_eq!((site.all(), site.ports()), (vec![second.clone()], 1));
+    // Another id is another container.
+    let outcome = site.activate(site.alice.uid(), &holders[2].1, container("decade"));
+    refused(outcome, Code::ResourceExhausted, &["0 of 1 attachments"]);
+    assert_eq!(site.all(), [second]);
+}
+
+#[test]
+fn case_24_fifty_of_one_id_leave_one() {
+    let site = Site::new("[[rule]]\nattachments = 1\nrate = 6000\n");
+    let nets = site.namespaces(&site.alice, 50);
+    let barrier = std::sync::Barrier::new(50);
+    let answers: Vec<_> = thread::scope(|scope| {
+        let call = |net| {
+            let (site, barrier) = (&site, &barrier);
+            move || {
+                let client = site.client(site.alice.uid(), &[net]);
+                barrier.wait();
+                client.activate(ActivateRequest {
+                    container_id: "c0ffee".to_owned(),
+                    ..ActivateRequest::default()
+                })
+            }
+        };
+        let calls: Vec<_> = nets.iter().map(|net| scope.spawn(call(net))).collect();
+        calls.into_iter().map(|call| call.join().expect("the thread ends well")).collect()
+    });
+    // Each took the place of the one before, some before that one's caller was answered; none lacked a place.
+    for status in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+        assert!(status.message().contains("ended while it was being attached"), "{status}");
+    }
+    assert!(answers.iter().filter(|answer| answer.is_ok()).count() > 25, "{answers:?}");
+    assert_eq!((site.all().len(), site.ports()), (1, 1));
+}
+
+#[test]
+fn case_24_an_id_of_somebody_elses_says_and_changes_nothing() {
+    let site = Site::new("");
+    let (alice, bob) = (own(&site.alice), own(&site.bob));
+    let container = || ActivateRequest { container_id: "c0ffee".to_owned(), ..ActivateRequest::default() };
+    let bobs = site.attach(&site.bob, &bob.1, container());
+    // The same id is alice's own to use; bob's attachment is neither replaced nor shown.
+    let alices = site.attach(&site.alice, &alice.1, container());
+    assert!(alices.id != bobs.id && alices.uid == site.alice.uid());
+    assert_eq!(
+        site.client(site.alice.uid(), &[]).list().expect("alice may list"),
+        std::slice::from_ref(&alices)
+    );
+    assert_eq!(site.all(), [bobs, alices]);
+    // With bob's namespace she gets nowhere, and is told nothing of what it has.
+    let outcome = site.activate(site.alice.uid(), &bob.1, container());
+    refused(outcome, Code::PermissionDenied, &["does not belong to uid"]);
+}
