@@ -3,6 +3,7 @@
 #
 #   make build   the programs as they are shipped
 #   make test    all tests, against real podman, Consul and grpcurl
+#   make results the table in docs/ways-in.md, from the tests that hold it against what they find
 #   make lint    everything that is checked without running the product
 #   make demo    two containers of two users talking IPv6, in a throw-away host
 #   make bench   how long an attach takes, beside CNI and beside the bare netlink operations
@@ -19,7 +20,10 @@ build_connect := $(CARGO) build --package v6pod-connect --profile shim
 # A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
 build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
 
-.PHONY: build test lint format clippy doc deny advisories machete demo bench clean prepare
+# What runs in the tests' hosts besides.
+build_programs := $(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
+
+.PHONY: build test results lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
@@ -33,8 +37,13 @@ test: prepare
 	$(build_shim)
 	$(build_connect)
 	$(build_fault)
-	$(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
+	$(build_programs)
 	$(CARGO) test --workspace
+
+results: prepare
+	$(build_shim)
+	$(build_programs)
+	V6POD_BLESS=1 $(CARGO) test --package v6pod-integration --test engines matrix::
 
 lint: format clippy doc deny machete
 
