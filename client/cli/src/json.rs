@@ -117,6 +117,7 @@ struct Network<'a> {
     addresses: &'a str,
     default: bool,
     attachments: u32,
+    capacity: u32,
 }
 
 #[derive(Serialize)]
@@ -218,6 +219,7 @@ impl<'a> From<&'a v1::Network> for Network<'a> {
             addresses: &network.addresses,
             default: network.default,
             attachments: network.attachments,
+            capacity: network.capacity,
         }
     }
 }

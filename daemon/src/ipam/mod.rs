@@ -38,7 +38,7 @@ pub enum Error {
     /// The network's addresses are static and none was given.
     #[error("the network {0} wants a fixed address: give one within its prefix")]
     AddressNeeded(String),
-    /// The network does not let callers choose.
+    /// The network does not let callers choose, and this is not what they would get anyway.
     #[error("the network {0} does not allow fixed addresses (allow_static is off)")]
     StaticForbidden(String),
     /// The address lies elsewhere.
@@ -91,6 +91,12 @@ struct Rest {
     /// The last owner's, who may have it back at once.
     uid: u32,
     label: String,
+}
+
+impl Rest {
+    fn is_of(&self, applicant: &Applicant<'_>) -> bool {
+        self.uid == applicant.uid && self.label == applicant.label && !self.label.is_empty()
+    }
 }
 
 impl Pool {
@@ -166,13 +172,13 @@ impl Pool {
     }
 
     fn fixed(&self, address: Ipv6Addr, applicant: &Applicant<'_>) -> Result<Mac, Error> {
-        if !self.allow_static {
+        let mac = Mac::of(address);
+        if !self.allow_static && !self.is_due(mac, applicant) {
             return Err(Error::StaticForbidden(self.network.clone()));
         }
         if !self.prefix.contains(&address) {
             return Err(Error::Outside { address, prefix: self.prefix });
         }
-        let mac = Mac::of(address);
         if mac.in_prefix(self.prefix) != address {
             return Err(Error::Reserved(
                 address,
@@ -185,28 +191,37 @@ impl Pool {
         if self.free(mac, applicant) { Ok(mac) } else { Err(Error::Taken(address)) }
     }
 
+    /// Whether an applicant who names an address chooses nothing: it is at rest and theirs, or the one that
+    /// they would get without naming it. `podman network reload` asks so for what a container has already.
+    fn is_due(&self, mac: Mac, applicant: &Applicant<'_>) -> bool {
+        let is_stable = self.mode == Mode::Stable && !applicant.label.is_empty();
+        self.resting.get(&mac).is_some_and(|rest| rest.is_of(applicant))
+            || (is_stable && self.first_free(applicant).is_some_and(|(next, _)| next == mac))
+    }
+
     fn choose(&mut self, applicant: &Applicant<'_>) -> Result<Mac, Error> {
         if self.mode == Mode::Static {
             return Err(Error::AddressNeeded(self.network.clone()));
         }
-        let start = self.next.get(&self.mode.cursor(applicant.uid)).copied().unwrap_or(1);
-        for attempt in 0..TRIES {
-            let candidate = self.mode.candidate(&self.key, &self.network, applicant, start, attempt);
-            if mode::reserved(candidate).is_none() && self.free(candidate, applicant) {
-                if self.mode.counts() {
-                    self.next.insert(self.mode.cursor(applicant.uid), start + u64::from(attempt) + 1);
-                }
-                return Ok(candidate);
-            }
+        let (mac, count) = self.first_free(applicant).ok_or(Error::Exhausted(self.prefix))?;
+        if self.mode.counts() {
+            self.next.insert(self.mode.cursor(applicant.uid), count + 1);
         }
-        Err(Error::Exhausted(self.prefix))
+        Ok(mac)
+    }
+
+    /// The first candidate that the applicant can have, and its number.
+    fn first_free(&self, applicant: &Applicant<'_>) -> Option<(Mac, u64)> {
+        let start = self.next.get(&self.mode.cursor(applicant.uid)).copied().unwrap_or(1);
+        (0..TRIES).find_map(|attempt| {
+            let mac = self.mode.candidate(&self.key, &self.network, applicant, start, attempt);
+            let fits = mode::reserved(mac).is_none() && self.free(mac, applicant);
+            fits.then(|| (mac, start + u64::from(attempt)))
+        })
     }
 
     fn free(&self, mac: Mac, applicant: &Applicant<'_>) -> bool {
-        !self.used.contains_key(&mac)
-            && self.resting.get(&mac).is_none_or(|rest| {
-                rest.uid == applicant.uid && rest.label == applicant.label && !rest.label.is_empty()
-            })
+        !self.used.contains_key(&mac) && self.resting.get(&mac).is_none_or(|rest| rest.is_of(applicant))
     }
 }
 
