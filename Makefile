@@ -3,6 +3,7 @@
 #
 #   make build   the programs as they are shipped
 #   make test    all tests, against real podman, Consul and grpcurl
+#   make results the table in docs/ways-in.md, from the tests that hold it against what they find
 #   make lint    everything that is checked without running the product
 #   make demo    two containers of two users talking IPv6, in a throw-away host
 #   make soak    half an hour of users coming and going while all around them fails
@@ -21,7 +22,10 @@ build_connect := $(CARGO) build --package v6pod-connect --profile shim
 # A second daemon, which tests can kill at each step of an attach. The first has none of that compiled in.
 build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fault-injection
 
-.PHONY: build test soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
+# What runs in the tests' hosts besides.
+build_programs := $(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
+
+.PHONY: build test results soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
@@ -35,7 +39,7 @@ test: prepare
 	$(build_shim)
 	$(build_connect)
 	$(build_fault)
-	$(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
+	$(build_programs)
 	$(CARGO) test --workspace
 
 # The same test as in `make test`, where it lasts a minute.
@@ -45,6 +49,11 @@ soak: prepare
 
 fuzz:
 	fuzz/run $(or $(V6POD_FUZZ),60)
+
+results: prepare
+	$(build_shim)
+	$(build_programs)
+	V6POD_BLESS=1 $(CARGO) test --package v6pod-integration --test engines matrix::
 
 lint: format clippy doc deny machete
 

@@ -194,8 +194,13 @@ impl Host {
     /// One of its users.
     #[track_caller]
     pub fn user(&self, name: &str) -> User {
-        let account = self.0.users.iter().find(|account| account.name == name);
-        User::new(self, account.unwrap_or_else(|| panic!("{} has no user {name}", self.name())).clone())
+        let account = self.0.users.iter().find(|account| account.name == name).cloned();
+        User::new(self, Some(account.unwrap_or_else(|| panic!("{} has no user {name}", self.name()))))
+    }
+
+    /// Root, to run podman as.
+    pub fn root(&self) -> User {
+        User::new(self, None)
     }
 
     /// A file of the host as this process can open it. Beware of symbolic links on the way that begin with a

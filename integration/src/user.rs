@@ -1,18 +1,20 @@
-//! An ordinary user of a host, in no special group, with podman set up for them.
+//! A user of a host: an ordinary one, in no special group, with podman set up for them; or root.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::{Background, Command, Host, Output, command::Account};
 
-/// A user of a host, to run commands as. Podman finds an image called `busybox` in their storage.
+/// A user of a host, to run commands as. Podman finds an image called `busybox` in their storage; not so in
+/// root's.
 #[derive(Clone)]
 pub struct User {
     host: Host,
-    account: Account,
+    /// `None` is root's.
+    account: Option<Account>,
 }
 
 impl User {
-    pub(crate) fn new(host: &Host, account: Account) -> Self {
+    pub(crate) fn new(host: &Host, account: Option<Account>) -> Self {
         Self { host: host.clone(), account }
     }
 
@@ -21,19 +23,19 @@ impl User {
         &self.host
     }
 
-    /// Their user id, which no user of another living host has.
+    /// Their user id; an ordinary user's is no other living host's.
     pub fn uid(&self) -> u32 {
-        self.account.uid
+        self.account.as_ref().map_or(0, |account| account.uid)
     }
 
     /// Their name.
     pub fn name(&self) -> &str {
-        &self.account.name
+        self.account.as_ref().map_or("root", |account| &account.name)
     }
 
     /// A command of theirs, to be refined before it is run.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        Command::new(&self.host, Some(self.account.clone()), arguments)
+        Command::new(&self.host, self.account.clone(), arguments)
     }
 
     /// Runs a command to its end; panics unless it succeeds.

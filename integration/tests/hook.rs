@@ -232,6 +232,10 @@ fn a_namespace_that_is_kept() {
         // The container is over and its namespace is not: poststop took the address back.
         assert!(site.attachments().is_empty(), "runc waits for poststop");
         assert!(!site.host.run(["ip", "-n", "keep", "link"]).stdout.contains("v6pod0"));
+        // One rule stays, which leads nowhere; the next attachment does not add another.
+        let rules = site.host.run(["ip", "-6", "-n", "keep", "rule"]);
+        assert_eq!(rules.stdout.matches("30262:").count(), 1, "{rules}");
+        assert_eq!(site.host.try_run(["ip", "-6", "-n", "keep", "route", "show", "table", "118"]).stdout, "");
     }
     let first =
         |text: &str| text.split_whitespace().skip_while(|word| *word != "inet6").nth(1).map(str::to_owned);

@@ -153,6 +153,7 @@ struct Network<'a> {
     addresses: &'a str,
     default: bool,
     attachments: u32,
+    capacity: u32,
 }
 
 #[derive(Serialize)]
@@ -341,6 +342,7 @@ impl<'a> From<&'a v1::Network> for Network<'a> {
             addresses: &network.addresses,
             default: network.default,
             attachments: network.attachments,
+            capacity: network.capacity,
         }
     }
 }

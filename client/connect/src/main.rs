@@ -15,7 +15,7 @@
 // The system calls are the program. What is cast are sizes of a few octets.
 #![allow(unsafe_code, clippy::cast_possible_truncation)]
 
-use core::{mem::size_of_val, ptr::null_mut};
+use core::mem::{size_of_val, zeroed};
 
 use libc::{c_char, c_int, c_uint, gid_t, sa_family_t, socklen_t, uid_t};
 
@@ -134,15 +134,10 @@ fn is_passed(descriptor: c_int) -> bool {
     let header = libc::cmsghdr { cmsg_len, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
     let (mut control, mut octet) = (Control(header, descriptor), 0u8);
     let mut data = libc::iovec { iov_base: (&raw mut octet).cast(), iov_len: 1 };
-    let message = libc::msghdr {
-        msg_name: null_mut(),
-        msg_namelen: 0,
-        msg_iov: &raw mut data,
-        msg_iovlen: 1,
-        msg_control: (&raw mut control).cast(),
-        msg_controllen: size_of::<Control>(),
-        msg_flags: 0,
-    };
+    // SAFETY: zeroes are a message of nothing.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut data, 1);
+    (message.msg_control, message.msg_controllen) = ((&raw mut control).cast(), size_of::<Control>());
     // SAFETY: all that `message` points to has the length it says and outlives the call.
     unsafe { libc::sendmsg(CHANNEL, &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) == 1 }
 }

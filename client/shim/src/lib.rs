@@ -54,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let called = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
     match Path::new(&called).file_name().and_then(OsStr::to_str) {
-        Some("slirp4netns" | "v6pod-slirp4netns") => slirp4netns::run(&rest),
+        Some("slirp4netns" | "v6pod-slirp4netns") => slirp4netns::run(&called, &rest),
         // The other ways in of this name are told what to do by the environment.
         Some("v6pod") if netavark::is_command(rest.first()) => netavark::run(&rest),
         Some("v6pod-netavark") => netavark::run(&rest),

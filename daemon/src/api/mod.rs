@@ -80,6 +80,7 @@ impl Grpc {
             addresses: net.config.mode.as_str().to_owned(),
             default: net.config.name == *self.service.default_network(),
             attachments: count(net.attachments()),
+            capacity: count(net.config.capacity),
         }
     }
 

@@ -38,7 +38,7 @@ pub enum Error {
     /// The network's addresses are static and none was given.
     #[error("the network {0} wants a fixed address: give one within its prefix")]
     AddressNeeded(String),
-    /// The network does not let callers choose.
+    /// The network does not let callers choose, and this is not what they would get anyway.
     #[error(
         "the network {0} does not allow fixed addresses (allow_static is off, and no rule says otherwise)"
     )]
@@ -133,6 +133,12 @@ struct Rest {
     /// The last owner's, who may have it back at once.
     uid: u32,
     label: String,
+}
+
+impl Rest {
+    fn is_of(&self, applicant: &Applicant<'_>) -> bool {
+        self.uid == applicant.uid && self.label == applicant.label && !self.label.is_empty()
+    }
 }
 
 impl Pool {
@@ -230,7 +236,7 @@ impl Pool {
 
     fn fixed(&self, address: Ipv6Addr, applicant: &Applicant<'_>) -> Result<Mac, Error> {
         let is_reserved = applicant.reservation == Some(address);
-        if !applicant.may_choose && !is_reserved {
+        if !applicant.may_choose && !is_reserved && !self.is_due(Mac::of(address), applicant) {
             return Err(Error::StaticForbidden(self.network.clone()));
         }
         let mac = usable(address, self.prefix)?;
@@ -246,6 +252,14 @@ impl Pool {
         if self.free(mac, applicant) { Ok(mac) } else { Err(Error::Taken(address)) }
     }
 
+    /// Whether an applicant who names an address chooses nothing: it is at rest and theirs, or the one that
+    /// they would get without naming it. `podman network reload` asks so for what a container has already.
+    fn is_due(&self, mac: Mac, applicant: &Applicant<'_>) -> bool {
+        let is_stable = self.way(applicant).0 == Mode::Stable && !applicant.label.is_empty();
+        self.resting.get(&mac).is_some_and(|rest| rest.is_of(applicant))
+            || (is_stable && self.first_free(applicant).is_some_and(|(next, _)| next == mac))
+    }
+
     fn choose(&mut self, applicant: &Applicant<'_>) -> Result<Mac, Error> {
         if self.mode == Mode::Static {
             return Err(Error::AddressNeeded(self.network.clone()));
@@ -254,31 +268,40 @@ impl Pool {
         if let Some(mac) = kept.filter(|mac| !self.used.contains_key(mac)) {
             return Ok(mac);
         }
-        let (mode, uid) = match applicant.space {
+        let (mac, count) = self.first_free(applicant).ok_or(Error::Exhausted(self.prefix))?;
+        let (mode, uid) = self.way(applicant);
+        if mode.counts() {
+            self.next.insert(mode.cursor(uid), count + 1);
+        }
+        Ok(mac)
+    }
+
+    /// The first candidate that the applicant can have, and its number.
+    fn first_free(&self, applicant: &Applicant<'_>) -> Option<(Mac, u64)> {
+        let (mode, uid) = self.way(applicant);
+        let asks = Applicant { uid, ..*applicant };
+        let start = self.next.get(&mode.cursor(uid)).copied().unwrap_or(1);
+        (0..TRIES).find_map(|attempt| {
+            let mac = mode.candidate(&self.key, &self.network, &asks, start, attempt);
+            let is_elsewhere = applicant.space == Space::Common && mode::is_own(mac);
+            let fits = !is_elsewhere && mode::reserved(mac).is_none() && self.free(mac, &asks);
+            fits.then(|| (mac, start + u64::from(attempt)))
+        })
+    }
+
+    /// How an applicant's address is chosen, and in whose name: a prefix of one's own is one user's, whatever
+    /// the network's own way is.
+    fn way(&self, applicant: &Applicant<'_>) -> (Mode, u32) {
+        match applicant.space {
             Space::Own(uid) => (Mode::Owner, uid),
             Space::Whole | Space::Common => (self.mode, applicant.uid),
-        };
-        let applicant = &Applicant { uid, ..*applicant };
-        let start = self.next.get(&mode.cursor(uid)).copied().unwrap_or(1);
-        for attempt in 0..TRIES {
-            let candidate = mode.candidate(&self.key, &self.network, applicant, start, attempt);
-            let is_elsewhere = applicant.space == Space::Common && mode::is_own(candidate);
-            if !is_elsewhere && mode::reserved(candidate).is_none() && self.free(candidate, applicant) {
-                if mode.counts() {
-                    self.next.insert(mode.cursor(uid), start + u64::from(attempt) + 1);
-                }
-                return Ok(candidate);
-            }
         }
-        Err(Error::Exhausted(self.prefix))
     }
 
     fn free(&self, mac: Mac, applicant: &Applicant<'_>) -> bool {
         !self.used.contains_key(&mac)
             && (!self.reserved.contains(&mac) || applicant.reservation.map(Mac::of) == Some(mac))
-            && self.resting.get(&mac).is_none_or(|rest| {
-                rest.uid == applicant.uid && rest.label == applicant.label && !rest.label.is_empty()
-            })
+            && self.resting.get(&mac).is_none_or(|rest| rest.is_of(applicant))
     }
 }
 

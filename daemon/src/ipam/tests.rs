@@ -154,6 +154,71 @@ proptest! {
     }
 }
 
+/// An applicant who names an address.
+fn names(uid: u32, label: &str, address: Ipv6Addr) -> Applicant<'_> {
+    Applicant { address: Some(address), ..asks(uid, label) }
+}
+
+#[test]
+fn naming_the_address_one_gets_anyway_is_no_choice() {
+    let now = Instant::now();
+    let mut pool = pool("");
+    let (address, mac) = pool.propose(&asks(1000, "web"), now).unwrap();
+    let forbidden = Err(Error::StaticForbidden("n".to_owned()));
+    assert_eq!(pool.propose(&names(1000, "web", address), now), forbidden, "it is in use");
+    pool.release(mac, "web", now);
+    let elsewhere = mac.in_prefix("2001:db8:9::/80".parse().unwrap());
+    for stranger in [
+        names(1001, "web", address),
+        names(1000, "db", address),
+        names(1000, "", address),
+        names(1000, "web", "2001:db8:1:2:3:200:0:5".parse().unwrap()),
+    ] {
+        assert_eq!(pool.propose(&stranger, now), forbidden, "{stranger:?}");
+    }
+    assert!(matches!(pool.propose(&names(1000, "web", elsewhere), now), Err(Error::Outside { .. })));
+    assert_eq!(pool.propose(&names(1000, "web", address), now).unwrap(), (address, mac));
+
+    // The same on a pool that remembers nothing: after a restart of the daemon, or before the first attach.
+    let mut fresh = self::pool("");
+    assert_eq!(fresh.propose(&names(1000, "db", address), now), forbidden);
+    assert_eq!(fresh.propose(&names(1001, "web", address), now), forbidden);
+    assert_eq!(fresh.propose(&names(1000, "web", address), now).unwrap(), (address, mac));
+}
+
+#[test]
+fn a_former_address_can_be_named_while_it_rests() {
+    let now = Instant::now();
+    for mode in ["random", "sequential", "owner"] {
+        let mut pool = pool(&format!("addresses = \"{mode}\"\nrest = 10"));
+        let (address, mac) = pool.propose(&asks(1000, "web"), now).unwrap();
+        pool.release(mac, "web", now);
+        for stranger in [names(1001, "web", address), names(1000, "db", address), names(1000, "", address)] {
+            assert!(
+                matches!(pool.propose(&stranger, now), Err(Error::StaticForbidden(_))),
+                "{mode} {stranger:?}"
+            );
+        }
+        assert_eq!(pool.propose(&names(1000, "web", address), now).unwrap(), (address, mac), "{mode}");
+        pool.release(mac, "web", now);
+        let later = now + Duration::from_secs(11);
+        let late = pool.propose(&names(1000, "web", address), later);
+        assert!(matches!(late, Err(Error::StaticForbidden(_))), "{mode}: it has rested");
+    }
+}
+
+#[test]
+fn who_has_no_label_names_nothing() {
+    let now = Instant::now();
+    for mode in ["stable", "random", "sequential", "owner"] {
+        let mut pool = pool(&format!("addresses = \"{mode}\""));
+        let (address, mac) = pool.propose(&asks(1000, ""), now).unwrap();
+        pool.release(mac, "", now);
+        let again = pool.propose(&names(1000, "", address), now);
+        assert!(matches!(again, Err(Error::StaticForbidden(_))), "{mode}");
+    }
+}
+
 #[test]
 fn a_full_pool_says_so() {
     let now = Instant::now();

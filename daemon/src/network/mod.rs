@@ -12,6 +12,7 @@ pub mod inside;
 pub mod monitor;
 pub mod netlink;
 pub mod request;
+mod source_routing;
 
 use std::{
     io,

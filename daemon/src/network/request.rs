@@ -29,6 +29,9 @@ use crate::model::Mac;
 /// IP6_RT_PRIO_USER), so that ours wins beside either.
 pub const DEFAULT_ROUTE_METRIC: u32 = 50;
 
+/// The table of local routes, in rtnetlink(7)'s numbers.
+const RT_TABLE_LOCAL: u8 = 255;
+
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 const REPLACE: u16 = NLM_F_CREATE | NLM_F_REPLACE;
 
@@ -172,23 +175,49 @@ pub fn address(index: u32, address: Ipv6Addr, length: u8) -> Request {
     Request::new(RouteNetlinkMessage::NewAddress(message), REPLACE)
 }
 
-/// `ip route add default via GATEWAY dev INDEX metric METRIC onlink`.
-pub fn default_route(index: u32, gateway: Ipv6Addr) -> Request {
+/// `ip route add default via GATEWAY dev INDEX table TABLE metric METRIC onlink`.
+pub fn default_route(index: u32, gateway: Ipv6Addr, table: u8) -> Request {
+    let mut message = route(index, table);
+    message.header.flags = RouteFlags::Onlink;
+    message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(gateway)));
+    message.attributes.push(RouteAttribute::Priority(DEFAULT_ROUTE_METRIC));
+    Request::new(RouteNetlinkMessage::NewRoute(message), CREATE)
+}
+
+/// `ip route add ADDRESS/LENGTH dev INDEX table TABLE`.
+pub fn link_route(index: u32, address: Ipv6Addr, length: u8, table: u8) -> Request {
+    let mut message = route(index, table);
+    message.header.destination_prefix_length = length;
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(address)));
+    Request::new(RouteNetlinkMessage::NewRoute(message), CREATE)
+}
+
+fn route(index: u32, table: u8) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {
         address_family: AddressFamily::Inet6,
-        table: RouteHeader::RT_TABLE_MAIN,
+        table,
         protocol: RouteProtocol::Static,
         scope: RouteScope::Universe,
         kind: RouteType::Unicast,
-        flags: RouteFlags::Onlink,
         ..RouteHeader::default()
     };
-    message.attributes = vec![
-        RouteAttribute::Gateway(RouteAddress::Inet6(gateway)),
-        RouteAttribute::Oif(index),
-        RouteAttribute::Priority(DEFAULT_ROUTE_METRIC),
-    ];
+    message.attributes.push(RouteAttribute::Oif(index));
+    message
+}
+
+/// `ip route add local ADDRESS dev INDEX table local expires SECONDS`: what comes for the address is taken in
+/// although the kernel has not yet made its own route for that.
+///
+/// It makes that when duplicate address detection is done or left out, but either way in a work item that
+/// waits for RTNL (`addrconf_dad_work`, net/ipv6/addrconf.c); until then it answers nothing. Its own has a better
+/// metric, and stays.
+pub fn passing_local_route(index: u32, address: Ipv6Addr, seconds: u32) -> Request {
+    let mut message = route(index, RT_TABLE_LOCAL);
+    message.header.kind = RouteType::Local;
+    message.header.destination_prefix_length = 128;
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(address)));
+    message.attributes.push(RouteAttribute::Expires(seconds));
     Request::new(RouteNetlinkMessage::NewRoute(message), CREATE)
 }
 

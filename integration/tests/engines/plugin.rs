@@ -3,15 +3,18 @@
 use serde_json::Value;
 use v6pod_integration::{Net, User, eventually};
 
-use crate::site::{SOON, Site, Way};
+use crate::{
+    site::{SOON, Site},
+    way::Way,
+};
 
 fn site() -> Site {
-    Site::new(Way::PLUGIN_13)
+    Site::new(Way::NETAVARK_13)
 }
 
 /// A site whose users may choose addresses.
 fn liberal_site() -> Site {
-    Site::configured(Way::PLUGIN_13, |prefix| {
+    Site::configured(Way::NETAVARK_13, |prefix| {
         format!("[network.default]\nprefix = \"{prefix}\"\nallow_static = true\ndefault = true\n")
     })
 }
@@ -136,6 +139,32 @@ fn addresses_may_not_be_chosen_elsewhere() {
     let run = ["run", "-d", "--network", "v6net"];
     refused(&alice, &[&run[..], &["--ip6", &wanted, "busybox"]].concat(), "v6podd refused");
     refused(&alice, &[&run[..], &["--ip", "10.1.2.3", "busybox"]].concat(), "IPv4");
+    site.nothing_is_left();
+}
+
+/// podman then asks for the address and the MAC that the container has, as if somebody had chosen them. So
+/// may anybody, for what is theirs anyway; and nobody for what is another's.
+#[test]
+fn a_network_can_be_reloaded() {
+    let site = site();
+    let (alice, bob) = (site.alice(), site.bob());
+    let address = site.serve(&alice, "web", &[]);
+    let first = site.attachments();
+    for containers in ["web", "--all"] {
+        alice.podman(["network", "reload", containers]);
+        assert_eq!(site.addresses(&alice, "web"), [address.as_str()]);
+        site.is_served("web", &address);
+        assert_eq!(shown(&alice, "web", "v6net")["GlobalIPv6Address"], address.as_str());
+    }
+    let [again] = &site.attachments()[..] else { panic!("not one attachment\n{}", site.daemon.log()) };
+    assert_ne!(first[0]["id"], again["id"], "it was attached anew");
+
+    alice.podman(["rm", "-f", "web"]);
+    let ask = ["run", "-d", "--network", "v6net", "--ip6", &address];
+    refused(&bob, &[&ask[..], &["--name", "web", "busybox", "sleep", "9"]].concat(), "v6podd refused");
+    refused(&alice, &[&ask[..], &["--name", "db", "busybox", "sleep", "9"]].concat(), "v6podd refused");
+    assert_eq!(site.serve(&alice, "web", &["--ip6", &address]), address);
+    alice.podman(["rm", "-f", "-a"]);
     site.nothing_is_left();
 }
 

@@ -5,23 +5,10 @@ use std::{net::Ipv6Addr, time::Duration};
 use serde_json::Value;
 use v6pod_integration::{Daemon, Host, Link, Net, User, eventually};
 
+use crate::way::{self, Kind, Way};
+
 /// What an address or a name may take to be there, or to be gone.
 pub const SOON: Duration = Duration::from_secs(2);
-
-/// How a podman gives its containers their address.
-#[derive(Clone, Copy)]
-pub struct Way {
-    /// Debian's release.
-    pub release: &'static str,
-    /// Whether it is the plugin; else it is the wrapper.
-    pub is_plugin: bool,
-}
-
-impl Way {
-    pub const WRAPPER_11: Self = Self { release: "11", is_plugin: false };
-    pub const WRAPPER_13: Self = Self { release: "13", is_plugin: false };
-    pub const PLUGIN_13: Self = Self { release: "13", is_plugin: true };
-}
 
 /// A host on a net, with its daemon.
 pub struct Site {
@@ -33,38 +20,38 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site of the users alice and bob, each with a network `v6net` if that is the way.
+    /// A site of the users alice and bob, ready for this way.
     pub fn new(way: Way) -> Self {
         Self::configured(way, |prefix| format!("prefix = \"{prefix}\"\n"))
     }
 
     /// The same with this configuration for the daemon.
     pub fn configured(way: Way, configuration: impl Fn(&str) -> String) -> Self {
-        let net = Net::new();
-        let builder = Host::builder("one").user("alice").user("bob").engine(way.release);
-        let host = if way.is_plugin { builder.without_wrapper() } else { builder }.build();
-        let link = net.join(&host);
-        let daemon = host.daemon(&configuration(&link.prefix));
-        let site = Self { way, link, daemon, host, net };
-        if way.is_plugin {
-            for user in [site.alice(), site.bob()] {
-                user.podman(["network", "create", "-d", "v6pod", "v6net"]);
-            }
-        }
+        let site = Self::bare(way, configuration);
+        let users = if way.is_rootful { vec![site.alice()] } else { vec![site.alice(), site.bob()] };
+        way::prepare(&site, &users);
         site
     }
 
+    /// A site whose podman knows nothing of v6pod yet but, perhaps, the stand-in.
+    pub fn bare(way: Way, configuration: impl Fn(&str) -> String) -> Self {
+        let net = Net::new();
+        let builder = Host::builder("one").user("alice").user("bob");
+        let builder = if way.release == "12" { builder } else { builder.engine(way.release) };
+        let host = if way.kind == Kind::Wrapper { builder } else { builder.without_wrapper() }.build();
+        let link = net.join(&host);
+        let daemon = host.daemon(&configuration(&link.prefix));
+        Self { way, link, daemon, host, net }
+    }
+
+    /// Who runs containers: alice, or root if it is root's podman.
     pub fn alice(&self) -> User {
-        self.host.user("alice")
+        if self.way.is_rootful { self.host.root() } else { self.host.user("alice") }
     }
 
+    /// Another one, if it is not root's podman.
     pub fn bob(&self) -> User {
-        self.host.user("bob")
-    }
-
-    /// The options of `podman run` and `podman pod create` for this way.
-    pub fn options(&self) -> &'static [&'static str] {
-        if self.way.is_plugin { &["--network", "v6net"] } else { &[] }
+        if self.way.is_rootful { self.host.root() } else { self.host.user("bob") }
     }
 
     /// Runs a web server in a container of this name, with more options, and gives its address.
@@ -72,7 +59,7 @@ impl Site {
     pub fn serve(&self, user: &User, name: &str, options: &[&str]) -> String {
         let start = ["run", "-d", "--stop-timeout=0", "--cap-add=NET_RAW", "--name", name];
         let server = ["busybox", "httpd", "-f", "-p", "[::]:8080", "-h", "/var/www"];
-        user.podman(start.iter().chain(self.options()).chain(options).chain(&server));
+        user.podman(start.iter().chain(self.way.options()).chain(options).chain(&server));
         self.address(user, name)
     }
 
@@ -93,7 +80,8 @@ impl Site {
         pairs.map(|pair| address(pair[1])).filter(|text| text.parse::<Ipv6Addr>().is_ok()).collect()
     }
 
-    /// Everybody reaches the web server of a container under its address and finds it under its name.
+    /// The host and another one on its link reach the web server of a container under its address, and it is
+    /// found under its name.
     #[track_caller]
     pub fn is_served(&self, name: &str, address: &str) {
         eventually(SOON, || match &self.lookup(name)[..] {
@@ -101,7 +89,7 @@ impl Site {
             other => Err(format!("{name}: {other:?}, not {address}\n{}", self.daemon.log())),
         });
         self.host.run(["ping", "-6", "-c1", "-W2", address]);
-        let page = self.host.run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
+        let page = self.net.router().run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
         assert_eq!(page.text(), "hello from a container");
     }
 
@@ -118,13 +106,19 @@ impl Site {
         answer.json()["attachments"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Nothing of any attachment is left on the host.
+    /// There is no attachment.
     #[track_caller]
-    pub fn nothing_is_left(&self) {
+    pub fn nothing_is_attached(&self) {
         eventually(SOON, || match self.attachments() {
             none if none.is_empty() => Ok(()),
             left => Err(format!("{left:?}\n{}", self.daemon.log())),
         });
+    }
+
+    /// Nothing of any attachment is left on the host.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        self.nothing_is_attached();
         let links = self.host.run(["ip", "-o", "link"]);
         assert!(!links.stdout.contains("veth") && !links.stdout.contains("v6p-"), "{links}");
         let neighbours = self.host.run(["ip", "-6", "neighbour", "show", "nud", "permanent"]);

@@ -22,7 +22,7 @@ const NETWORKS: [Column; 8] = [
     Column::new("BRIDGE").cut_to(6).optional(2),
     Column::new("MTU").optional(6),
     Column::new("ADDRESSES").optional(5),
-    Column::new("ATTACHMENTS").cut_to(4).optional(1),
+    Column::new("ATTACHMENTS").optional(1),
 ];
 
 const REGISTRIES: [Column; 4] = [
@@ -96,10 +96,18 @@ fn networks(networks: &[Network], view: &View) -> String {
             text::or_none(&network.bridge).into(),
             network.mtu.to_string().into(),
             text::or_none(&network.addresses).into(),
-            network.attachments.to_string().into(),
+            attachments(network).into(),
         ]);
     }
     table.render(view, |_| false)
+}
+
+/// How many attachments a network has, and can have; a daemon that is older does not tell.
+fn attachments(network: &Network) -> String {
+    match network.capacity {
+        0 => network.attachments.to_string(),
+        most => format!("{} of {most}", network.attachments),
+    }
 }
 
 fn registries(registries: &[RegistryStatus], view: &View) -> String {
@@ -152,6 +160,7 @@ pub(crate) mod tests {
             addresses: "stable".to_owned(),
             default: true,
             attachments: 2,
+            capacity: 1000,
         };
         let inner =
             Network { name: "inner".to_owned(), gateway: String::new(), default: false, ..network.clone() };
@@ -191,8 +200,8 @@ you:          root (uid 0), an administrator
 audit:        the journal and a file
 
 NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ATTACHMENTS
-default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     2
-inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     2
+default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     2 of 1000
+inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     2 of 1000
 
 REGISTRY  ENDPOINT               HEALTH     NAMES
 dns       [2001:db8::1]:53       ok         2

@@ -49,9 +49,6 @@ use crate::{
     settings::{self, Environment, Settings},
 };
 
-/// The kernel's limit of ports per bridge. A network may have less room, which only ADD finds out.
-const PORTS: u32 = 1023;
-
 /// CHECK waits for what takes a moment to become true (a registry), and looks this often.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -212,8 +209,9 @@ impl Daemon {
             let details = format!("there is no network {network:?}: v6pod status lists those there are");
             return Err(Error::new(Code::Limited, "v6podd has no such network", details));
         };
-        if found.attachments >= PORTS {
-            let details = format!("the network {} has {} attachments", found.name, found.attachments);
+        // An older daemon does not tell; then only ADD finds out.
+        if found.capacity != 0 && found.attachments >= found.capacity {
+            let details = format!("all {} places on the network {} are taken", found.capacity, found.name);
             return Err(Error::new(Code::Unavailable, "the network is full", details));
         }
         Ok(())

@@ -6,7 +6,8 @@
 //!
 //! - the pid stays (`exec`), every inherited descriptor stays, standard output stays empty, and nothing
 //!   is written to the ready descriptor;
-//! - the arguments stay, but for those that would make slirp4netns offer IPv6 beside ours;
+//! - the name it is called by stays, and the arguments stay, but for those that would make slirp4netns offer
+//!   IPv6 beside ours;
 //! - `--help` stays complete, because engines look for options there;
 //! - whatever goes wrong costs one line and the address, not the container, unless somebody has said that
 //!   the address is `required`.
@@ -23,7 +24,7 @@ pub mod storage;
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -34,7 +35,7 @@ use v6pod_proto::v1::ActivateRequest;
 
 use self::{
     container::{Who, World},
-    options::{CommandLine, Target},
+    options::{CommandLine, Order, Target},
 };
 use crate::{
     activate::{self, Activated, Activation},
@@ -47,9 +48,9 @@ use crate::{
 /// What shells use for a command that cannot be found or executed.
 const CANNOT_EXECUTE: u8 = 127;
 
-/// Runs as slirp4netns with `arguments`, the program's name left out. Returns only if it cannot become
-/// the real one, or must not.
-pub fn run(arguments: &[OsString]) -> ExitCode {
+/// Runs as slirp4netns, `called` so, with `arguments`. Returns only if it cannot become the real one, or must
+/// not.
+pub fn run(called: &OsStr, arguments: &[OsString]) -> ExitCode {
     let environment: Environment<'_> = &|name| env::var_os(name);
     let root = connect::root_here();
     let (settings, mistakes) = Settings::load(settings::FILE, root.unwrap_or(0), environment);
@@ -58,22 +59,24 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         Ok(real) => real,
         Err(error) => return cannot_execute(&error),
     };
-    let Ok(line) = options::parse(arguments) else {
-        return cannot_execute(&real::become_real(real, arguments));
-    };
+    let pass_on = |arguments: &[OsString]| cannot_execute(&real::become_real(&real, called, arguments));
+    let order = environment("POSIXLY_CORRECT").map_or(Order::Permuted, |_| Order::Posix);
+    let Ok(line) = options::parse(arguments, order) else { return pass_on(arguments) };
     let Who::Container { id, name } = container::find(World { root: Path::new("/"), environment }, &line)
     else {
-        return cannot_execute(&real::become_real(real, arguments));
+        return pass_on(arguments);
     };
     let request =
         ActivateRequest { network: settings.network.clone(), container_id: id, name, ..Default::default() };
     match attach(&line, request, &settings) {
         Ok((activated, lease)) => {
             tell(mistakes.map(|mistakes| mistakes.to_string()).into_iter().chain(nameless(&activated)));
-            let failed = real::become_real(real, &line.passed);
+            let failed = pass_on(&line.passed);
             drop(lease);
-            cannot_execute(&failed)
+            failed
         }
+        // slirp4netns opens it in the same way, and has its own words for that.
+        Err(Problem::Namespace { .. }) if !settings.required => pass_on(arguments),
         Err(problem) => {
             let meaning = match settings.required {
                 true => "the container does not start, for an address is required",
@@ -84,7 +87,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
             if settings.required {
                 return ExitCode::FAILURE;
             }
-            cannot_execute(&real::become_real(real, arguments))
+            pass_on(arguments)
         }
     }
 }

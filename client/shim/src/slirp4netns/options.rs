@@ -1,7 +1,7 @@
 //! slirp4netns' command line, read the way its getopt_long reads it.
 //!
 //! The table is the union of all releases from 0.3 to 1.3, with the two hidden options. Abbreviations,
-//! bundles and options after the positional arguments are understood; `POSIXLY_CORRECT` is not looked at.
+//! bundles and options after the positional arguments are understood, and that `POSIXLY_CORRECT` forbids these.
 //! What this parser does not understand it leaves to slirp4netns and its error messages: the caller then
 //! passes everything on as it was.
 //!
@@ -56,6 +56,15 @@ pub enum Other {
     NoTarget,
     /// Not a network namespace, but an open tap device or a BESS socket.
     NotANamespace,
+}
+
+/// Where options may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Anywhere.
+    Permuted,
+    /// Before the first positional argument: so it is where `POSIXLY_CORRECT` is set (`getopt(3)`).
+    Posix,
 }
 
 /// What an option means to us.
@@ -113,7 +122,7 @@ const KNOWN: [Known; 21] = [
 ];
 
 /// Reads the arguments after the program's name.
-pub fn parse(arguments: &[OsString]) -> Result<CommandLine, Other> {
+pub fn parse(arguments: &[OsString], order: Order) -> Result<CommandLine, Other> {
     let mut scan = Scan::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -124,7 +133,12 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, Other> {
             }
             [b'-', b'-', long @ ..] => scan.long(argument, long, &mut rest)?,
             [b'-', bundle @ ..] if !bundle.is_empty() => scan.bundle(bundle, &mut rest)?,
-            _ => scan.positional(argument),
+            _ => {
+                scan.positional(argument);
+                if order == Order::Posix {
+                    rest.by_ref().for_each(|argument| scan.positional(argument));
+                }
+            }
         }
     }
     scan.finish()

@@ -82,11 +82,12 @@ fn is_program(file: &Metadata) -> bool {
 }
 
 /// Becomes the program at `path`: same pid, same environment but for the mark, every inherited
-/// descriptor. The standard library undoes what it did to SIGPIPE at the start. Returns only to fail.
-pub fn become_real(path: PathBuf, arguments: &[OsString]) -> Error {
-    let source =
-        Command::new(&path).args(arguments).env(MARK, OsStr::new(&std::process::id().to_string())).exec();
-    Error::Execute { path, source }
+/// descriptor, and `called` as its name, which its help and its complaints begin with. The standard library
+/// undoes what it did to SIGPIPE at the start. Returns only to fail.
+pub fn become_real(path: &Path, called: &OsStr, arguments: &[OsString]) -> Error {
+    let mark = std::process::id().to_string();
+    let source = Command::new(path).arg0(called).args(arguments).env(MARK, mark).exec();
+    Error::Execute { path: path.to_path_buf(), source }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{fs, io, os::fd::BorrowedFd};
 
+use netlink_packet_route::route::RouteHeader;
 use rustix::io::Errno;
 
 use super::{Bridge, LINK_LOCAL_LENGTH, all, is};
@@ -11,9 +12,12 @@ use crate::{
     network::{
         Error, inside,
         netlink::{Link, Socket},
-        request,
+        request, source_routing,
     },
 };
+
+/// How long the kernel may take to make its own local route of an address, in seconds.
+const PASSING: u32 = 10;
 
 impl Bridge {
     fn create_link(
@@ -103,18 +107,41 @@ impl Bridge {
                 request::address(index, attachment.address, self.prefix.prefix_len()),
                 request::address(index, attachment.mac.link_local(), LINK_LOCAL_LENGTH),
                 request::up(index),
+                request::passing_local_route(index, attachment.address, PASSING),
             ];
             if let Some(gateway) = self.gateway {
                 if self.own {
                     requests.push(request::neighbour(index, gateway, self.mac));
                 }
                 if attachment.default_route {
-                    requests.push(request::default_route(index, gateway));
+                    requests.push(request::default_route(index, gateway, RouteHeader::RT_TABLE_MAIN));
                 }
             }
-            socket.send(requests)?.into_iter().collect()
+            socket.send(requests)?.into_iter().collect::<io::Result<()>>()?;
+            match self.gateway.filter(|_| attachment.default_route) {
+                Some(gateway) => {
+                    source_routing::set_up(&mut socket, index, attachment.address, self.prefix, gateway)
+                }
+                None => Ok(()),
+            }
         })
         .map_err(Error::step("configuring the interface inside", name))
+    }
+
+    /// Has the kernel do at once what it otherwise does some time after a port came up: let the port forward,
+    /// and the bridge and the interface inside send. What they are given to send before that is lost.
+    ///
+    /// The kernel leaves it to a work item, which waits for RTNL like everybody else. But before it tells of a
+    /// link it does that link's part (`rtnl_getlink`, net/core/rtnetlink.c, from Linux 6.8 on). So the answers
+    /// are of no interest, and no answer is no failure: then it is done a little later.
+    fn make_ready(&self, socket: &mut Socket, attachment: &Attachment) {
+        if let Ok(port) = socket.link_by_name(&attachment.id.host_interface())
+            && let Some(there) = port.peer_namespace
+        {
+            let _ = socket.link_elsewhere(there, attachment.interface.as_str());
+        }
+        // Only when a port of it forwards is it the bridge's turn.
+        let _ = socket.link_by_name(&self.name);
     }
 
     pub(super) fn announce(&self, bridge: u32, attachment: &Attachment) {
@@ -144,6 +171,7 @@ impl Bridge {
         fault.after("attach.inside").map_err(fail("attach.inside"))?;
         socket.one(request::up(port)).map_err(fail("bringing the port up"))?;
         fault.after("attach.up").map_err(fail("attach.up"))?;
+        self.make_ready(&mut socket, attachment);
         self.announce(bridge.index, attachment);
         fault.after("attach.announced").map_err(fail("attach.announced"))
     }

@@ -61,7 +61,7 @@ impl Tree {
             self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
         let world = World { root: self.folder.path(), environment: &environment };
-        find(world, &options::parse(&arguments).unwrap())
+        find(world, &options::parse(&arguments, options::Order::Permuted).unwrap())
     }
 }
 
@@ -229,5 +229,5 @@ fn nothing_at_all_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let arguments: Vec<OsString> = ["7", "tap0"].map(OsString::from).into();
     let world = World { root: folder.path(), environment: &|_| None };
-    assert_eq!(find(world, &options::parse(&arguments).unwrap()), who("", ""));
+    assert_eq!(find(world, &options::parse(&arguments, options::Order::Permuted).unwrap()), who("", ""));
 }

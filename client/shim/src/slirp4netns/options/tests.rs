@@ -9,7 +9,7 @@ fn split(line: &str) -> Vec<OsString> {
 }
 
 fn parsed(line: &str) -> CommandLine {
-    parse(&split(line)).unwrap_or_else(|other| panic!("{line}: {other:?}"))
+    parse(&split(line), Order::Permuted).unwrap_or_else(|other| panic!("{line}: {other:?}"))
 }
 
 #[test]
@@ -79,6 +79,16 @@ fn ipv6_is_dropped_and_nothing_else() {
 }
 
 #[test]
+fn posix_ends_the_options_at_the_first_other_argument() {
+    for (line, passed) in [("-6 1 tap0 -6", "1 tap0 -6"), ("1 -6 -- tap0", "1 -6 -- tap0")] {
+        let seen = parse(&split(line), Order::Posix).unwrap();
+        assert_eq!(seen.passed, split(passed), "{line}");
+    }
+    assert_eq!(parse(&split("1 tap0 -r 3"), Order::Posix).unwrap().ready_fd, None);
+    assert_eq!(parse(&split("-c -- 1 tap0"), Order::Posix).unwrap().tap, "tap0");
+}
+
+#[test]
 fn spellings_of_values() {
     for line in ["-r3", "-r 3", "-cr3", "-cr 3", "--ready-fd=3", "--ready-fd 3", "--r=3", "--ready 3"] {
         let seen = parsed(&format!("{line} 1 tap0"));
@@ -124,7 +134,7 @@ fn other_command_lines() {
         ("1 tap0 --outbound-addr6", Other::Malformed),
         ("-e 4294967295 1 tap0", Other::Malformed),
     ] {
-        assert_eq!(parse(&split(line)), Err(other), "{line}");
+        assert_eq!(parse(&split(line), Order::Permuted), Err(other), "{line}");
     }
 }
 
@@ -133,7 +143,7 @@ fn bytes_that_are_no_text_survive() {
     let odd = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let arguments =
         [odd(b"--netns-type=path"), odd(b"-a\xff"), odd(b"-6"), odd(b"/n\xfe"), odd(b""), odd(b"\xfd")];
-    let seen = parse(&arguments).unwrap();
+    let seen = parse(&arguments, Order::Permuted).unwrap();
     assert_eq!(seen.target, Target::Path(odd(b"/n\xfe").into()));
     assert_eq!((seen.tap, seen.api_socket), (odd(b""), Some(odd(b"\xff").into())));
     let passed: Vec<_> = arguments.iter().filter(|argument| *argument != "-6").cloned().collect();
@@ -172,17 +182,17 @@ fn without_ipv6() -> impl Strategy<Value = Vec<OsString>> {
 proptest! {
     #[test]
     fn without_ipv6_nothing_changes(arguments in without_ipv6()) {
-        if let Ok(line) = parse(&arguments) {
+        if let Ok(line) = parse(&arguments, Order::Permuted) {
             prop_assert_eq!(line.passed, arguments);
         }
     }
 
     #[test]
     fn without_ipv6_a_good_line_is_still_one(mut arguments in without_ipv6(), at in 0_usize..12) {
-        let before = parse(&arguments);
+        let before = parse(&arguments, Order::Permuted);
         arguments.insert(at.min(arguments.len()), "-6".into());
         // Unless it became a value, or stands behind `--`, or parted an option from its value.
-        if let (Ok(before), Ok(after)) = (before, parse(&arguments)) {
+        if let (Ok(before), Ok(after)) = (before, parse(&arguments, Order::Permuted)) {
             prop_assert!(after.passed == before.passed || after.passed == arguments);
         }
     }
@@ -190,15 +200,15 @@ proptest! {
     #[test]
     fn never_panics(arguments in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..8)) {
         let arguments: Vec<_> = arguments.into_iter().map(OsString::from_vec).collect();
-        let _ = parse(&arguments);
+        let _ = parse(&arguments, Order::Permuted);
     }
 
     #[test]
     fn what_is_passed_on_parses_to_the_same(arguments in without_ipv6(), extra in "-[c6]{1,4}") {
         let mut all = vec![OsString::from(extra)];
         all.extend(arguments);
-        if let Ok(line) = parse(&all) {
-            let again = parse(&line.passed);
+        if let Ok(line) = parse(&all, Order::Permuted) {
+            let again = parse(&line.passed, Order::Permuted);
             prop_assert_eq!(again, Ok(line));
         }
     }
