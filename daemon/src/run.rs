@@ -134,8 +134,8 @@ async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
         network.set_prefix(store.remember("prefix", "an IPv6 prefix", local_prefix)?);
         tracing::info!(prefix = %network.prefix, "no prefix is configured: this host has one of its own making");
     }
-    let service = prepare(&config, store)?;
-    let (service, orders) = service;
+    let subids = Arc::new(Subids::new(Path::new(auth::subid::SUBUID)));
+    let (service, orders) = prepare(&config, store, subids)?;
     let jobs = Jobs::default();
     let seen = monitor::start().map_err(Error::start("watching links"))?;
     tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders));
@@ -188,6 +188,7 @@ async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
 fn prepare(
     config: &Config,
     store: Store,
+    subids: Arc<Subids>,
 ) -> Result<(Arc<Service>, tokio::sync::mpsc::UnboundedReceiver<lifetime::Order>), Error> {
     let host = auth::Host::look(config.proof).map_err(Error::start("looking at the host's namespaces"))?;
     let instance: Instance = store.remember("instance", "8 hexadecimal digits", Instance::random)?;
@@ -221,7 +222,7 @@ fn prepare(
         networks,
         default_network: config.default_network.clone(),
         policy: config.policy.clone(),
-        subids: Arc::new(Subids::new(Path::new(auth::subid::SUBUID))),
+        subids,
         users: Users::default(),
         store,
         resolver: config.registry.dns.is_some(),
