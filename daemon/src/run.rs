@@ -110,6 +110,8 @@ fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
     start_logs(arguments.log.clone());
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // For reloads, and for questions to the user database, however many callers wait for an answer.
+        .max_blocking_threads(16)
         .thread_name("v6podd")
         .enable_all()
         .build()
