@@ -115,6 +115,8 @@ fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
     start_logs(arguments.log.clone());
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // For reloads, and for questions to the user database, however many callers wait for an answer.
+        .max_blocking_threads(16)
         .thread_name("v6podd")
         .enable_all()
         .build()
@@ -142,7 +144,8 @@ async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
         network.set_prefix(store.remember("prefix", "an IPv6 prefix", local_prefix)?);
         tracing::info!(prefix = %network.prefix, "no prefix is configured: this host has one of its own making");
     }
-    let (service, orders) = prepare(&config, store, audit)?;
+    let subids = Arc::new(Subids::new(Path::new(auth::subid::SUBUID)));
+    let (service, orders) = prepare(&config, store, audit, subids)?;
     let jobs = Jobs::default();
     let seen = monitor::start().map_err(Error::start("watching links"))?;
     tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders));
@@ -199,6 +202,7 @@ fn prepare(
     config: &Config,
     store: Store,
     audit: Audit,
+    subids: Arc<Subids>,
 ) -> Result<(Arc<Service>, tokio::sync::mpsc::UnboundedReceiver<lifetime::Order>), Error> {
     let host = auth::Host::look(config.proof).map_err(Error::start("looking at the host's namespaces"))?;
     let instance: Instance = store.remember("instance", "8 hexadecimal digits", Instance::random)?;
@@ -233,7 +237,7 @@ fn prepare(
         networks,
         default_network: config.default_network.clone(),
         policy: config.policy.clone(),
-        subids: Arc::new(Subids::new(Path::new(auth::subid::SUBUID))),
+        subids,
         users: Users::default(),
         store,
         resolver: config.registry.dns.is_some(),

@@ -102,7 +102,7 @@ impl attachments_server::Attachments for Grpc {
         let passed = caller.take();
         let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
         let subject = self.service.subject(caller.peer()).await?;
-        let permit = self.service.permit(caller.peer().clone(), subject, wish)?;
+        let permit = self.service.permit(caller.peer().clone(), &subject, wish)?;
         let service = Arc::clone(&self.service);
         let job = move || service.activate(permit, passed);
         let (attachment, created) = self.jobs.attach(job).await.ok_or(Error::Stopping)??;

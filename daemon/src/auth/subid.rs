@@ -89,7 +89,7 @@ impl Subids {
             Err(error) if error.kind() == io::ErrorKind::NotFound => state.ranges = Ranges::default(),
             // What was known is better than nothing.
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "reading the subordinate uids")
+                tracing::error!(path = %self.path.display(), %error, "reading the subordinate uids");
             }
         }
     }

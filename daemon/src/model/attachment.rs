@@ -210,12 +210,41 @@ impl Attachment {
     }
 }
 
+#[cfg(test)]
+impl Attachment {
+    /// An attachment for unit tests.
+    pub fn made_up(bits: u64, uid: u32) -> Self {
+        Self {
+            id: AttachmentId::from_bits(bits),
+            network: NetworkName::from_str("default").unwrap(),
+            uid,
+            container_id: None,
+            name: None,
+            aliases: Vec::new(),
+            tags: Vec::new(),
+            interface: InterfaceName::from_str("v6pod0").unwrap(),
+            address: Ipv6Addr::UNSPECIFIED,
+            mac: Mac::from_bits(bits),
+            mtu: 1500,
+            default_route: true,
+            namespace: NamespaceId { device: 4, inode: bits },
+            lease: None,
+            created: SystemTime::UNIX_EPOCH,
+            state: State::Active,
+            charged: None,
+            groups: Vec::new(),
+            fixed: false,
+            forbidden: None,
+        }
+    }
+}
+
 /// What a registry publishes: a committed attachment that has a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The attachment.
     pub id: AttachmentId,
-    /// Its name, unique among all records of the daemon.
+    /// Its name, unique among all records of the daemon, but for networks that share names.
     pub name: Name,
     /// Further names, which several records of one owner may share. For the built-in DNS.
     pub aliases: Vec<Name>,

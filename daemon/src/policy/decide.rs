@@ -303,6 +303,9 @@ impl Policy {
 
     fn space(&self, subject: &Subject, rule: &Rule, terms: &Terms) -> Space {
         let anybody_has = || self.rules.iter().any(|rule| rule.limits.sub_prefix);
+        if subject.is_root() {
+            return Space::Whole;
+        }
         if terms.sub_prefix || rule.limits.sub_prefix {
             Space::Own(subject.account)
         } else if anybody_has() {

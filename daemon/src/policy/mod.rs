@@ -7,10 +7,11 @@
 //! A [`Grant`] can only be made here, from a [`Peer`] and a proven [`Namespace`], and everything behind
 //! this point takes a grant: code that was not authorised does not compile.
 
-mod config;
+mod check;
 mod decide;
 mod pattern;
 mod rates;
+mod raw;
 mod refusal;
 mod rule;
 
@@ -19,10 +20,11 @@ use std::net::Ipv6Addr;
 use v6pod_proto::v1::ActivateRequest;
 
 pub use self::{
-    config::{Check, Directory, Raw, RawPolicy, RawReservation, RawRule},
+    check::{Check, Directory},
     decide::{Asked, Denial, Policy, Reservation, Ruling, Subject, Terms},
     pattern::Pattern,
     rates::Rates,
+    raw::{Raw, RawPolicy, RawReservation, RawRule},
     refusal::{Left, Quota, Refusal, Why},
     rule::{Collision, Limits, Origin, Rate, Rule},
 };
@@ -177,12 +179,12 @@ impl Permit {
     pub fn decide(
         policy: &Policy,
         peer: Peer,
-        subject: Subject,
+        subject: &Subject,
         wish: Wish,
         default: &NetworkName,
     ) -> Result<Self, Denial> {
-        let ruling = policy.judge(&subject, &wish.asked(default))?;
-        Ok(Self { peer, subject, wish, ruling })
+        let ruling = policy.judge(subject, &wish.asked(default))?;
+        Ok(Self { peer, subject: subject.clone(), wish, ruling })
     }
 
     /// Who asks.

@@ -190,6 +190,7 @@ fn addresses_and_what_becomes_of_names() {
     assert_eq!(ask(2, "one"), (true, Space::Own(2), Collision::Suffix));
     assert_eq!(ask(3, "one"), (false, Space::Common, Collision::Suffix));
     assert_eq!(ask(3, "two"), (true, Space::Own(3), Collision::Share));
+    assert_eq!(ask(0, "two"), (true, Space::Whole, Collision::Share));
     let forbidden = "you may not choose an address (rule: p.toml:2)";
     assert_eq!(told(&policy, &user(1), "two", "", "2001:db8:2::5"), forbidden);
     let by_mac = ActivateRequest { mac: "02:00:00:00:00:05".into(), ..ActivateRequest::default() };

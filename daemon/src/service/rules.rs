@@ -84,16 +84,16 @@ impl Service {
     ///
     /// # Errors
     /// The rule that forbids it, or that it has been called too often.
-    pub fn permit(&self, peer: Peer, subject: Subject, wish: Wish) -> Result<Permit, Error> {
+    pub fn permit(&self, peer: Peer, subject: &Subject, wish: Wish) -> Result<Permit, Error> {
         let account = subject.account;
         let policy = self.policy();
         let network = wish.network.clone().unwrap_or_else(|| self.parts.default_network.clone());
-        let permit = Permit::decide(&policy, peer, subject.clone(), wish, &self.parts.default_network)
-            .map_err(|denial| self.denied(&policy, &subject, &network, denial))?;
+        let permit = Permit::decide(&policy, peer, subject, wish, &self.parts.default_network)
+            .map_err(|denial| self.denied(&policy, subject, &network, denial))?;
         let ruling = permit.ruling();
         let taken = self.rates().take(account, &ruling.rule, Instant::now());
         match (taken, ruling.rule.limits.rate) {
-            (Err(wait), Some(rate)) => Err(self.refused(&subject, ruling, Why::Rate(rate, wait))),
+            (Err(wait), Some(rate)) => Err(self.refused(subject, ruling, Why::Rate(rate, wait))),
             _ => Ok(permit),
         }
     }
@@ -105,7 +105,7 @@ impl Service {
             Some(holder) if holder != account && holder != 0 && account == permit.peer().uid() => {
                 let (peer, subject, wish) = permit.into_parts();
                 let subject = self.with_account_now(Subject { account: holder, ..subject })?;
-                self.permit(peer, subject, wish)
+                self.permit(peer, &subject, wish)
             }
             _ => Ok(permit),
         }

@@ -227,3 +227,61 @@ fn remove_if<K: std::hash::Hash + Eq>(index: &mut HashMap<K, AttachmentId>, key:
         index.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(number: usize) -> Name {
+        ["a", "b", "c"][number % 3].parse().unwrap()
+    }
+
+    proptest! {
+        /// Whatever is put in, changed and taken out: counts and names are those of what is there.
+        #[test]
+        fn counts_and_names_are_those_of_what_is_there(
+            steps in prop::collection::vec((0u64..8, 0u32..3, 0usize..4, 0usize..4, prop::bool::ANY, prop::bool::ANY), 1..80),
+        ) {
+            let mut table = Table::default();
+            let mut there: HashMap<AttachmentId, Attachment> = HashMap::new();
+            for (bits, uid, first, alias, other, remove) in steps {
+                let mut one = Attachment::made_up(bits, uid);
+                one.name = (first < 3).then(|| name(first));
+                one.aliases = if alias < 3 { vec![name(alias), name(alias)] } else { Vec::new() };
+                one.network = if other { "other" } else { "default" }.parse().unwrap();
+                one.charged = (uid == 2).then_some(1);
+                // Who owns one does not change.
+                one.uid = there.get(&one.id).map_or(uid, |known| known.uid);
+                if remove {
+                    table.remove(one.id);
+                    there.remove(&one.id);
+                } else {
+                    table.put(one.clone());
+                    there.insert(one.id, one);
+                }
+                for account in 0..3 {
+                    for network in ["default", "other"] {
+                        let network: NetworkName = network.parse().unwrap();
+                        let of = there.values().filter(|one| one.account() == Some(account));
+                        let usage = Usage {
+                            attachments: u32::try_from(of.clone().count()).unwrap(),
+                            addresses: u32::try_from(of.filter(|one| one.network == network).count()).unwrap(),
+                        };
+                        prop_assert_eq!(table.usage(account, &network), usage);
+                    }
+                }
+                for name in (0..3).map(name) {
+                    let named = there.values().any(|one| one.name.as_ref() == Some(&name));
+                    prop_assert_eq!(table.by_name(&name).is_some(), named);
+                    for uid in 0..3 {
+                        let has = |one: &Attachment| one.name.iter().chain(&one.aliases).any(|known| *known == name);
+                        let others = there.values().any(|one| one.uid != uid && has(one));
+                        prop_assert_eq!(table.anothers(&name, uid).is_some(), others);
+                    }
+                }
+            }
+        }
+    }
+}

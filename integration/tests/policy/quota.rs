@@ -13,7 +13,7 @@ use v6pod_proto::v1::ActivateRequest;
 
 use crate::{
     caller::{Client, PREFACE, dial, pass},
-    holder::Holder,
+    holder::{Holder, subordinate},
     site::{FIRST, SETTLED, Site, at, own, refused},
 };
 
@@ -179,6 +179,10 @@ fn case_24_an_id_of_somebody_elses_says_and_changes_nothing() {
         std::slice::from_ref(&alices)
     );
     assert_eq!(site.all(), [bobs, alices]);
+    // Nor does a uid of alice's own containers replace what is hers.
+    let inner = Holder::nested_by_subordinate(&site.alice);
+    let answer = site.activate(subordinate(&site.alice), &inner.net(), container()).expect("it is its own");
+    assert!(answer.created && site.all().len() == 3, "{:?}", site.all());
     // With bob's namespace she gets nowhere, and is told nothing of what it has.
     let outcome = site.activate(site.alice.uid(), &bob.1, container());
     refused(outcome, Code::PermissionDenied, &["does not belong to uid"]);

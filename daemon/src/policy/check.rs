@@ -1,12 +1,12 @@
-//! `[[rule]]`, `[[reservation]]` and what else of the configuration is policy: as written, and checked.
+//! From what is written to a policy that holds, or to all that is wrong with it, line by line.
 
-use std::{net::Ipv6Addr, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Collision, Limits, Origin, Pattern, Policy, Rate, Reservation, Rule, Terms,
+    Limits, Origin, Pattern, Policy, Rate, Reservation, Rule, Terms,
+    raw::{Count, Id, Port, Raw, RawReservation, RawRule},
     rule::{RATE, Whom},
 };
 use crate::{
@@ -18,132 +18,6 @@ use crate::{
 
 /// The most calls a minute, and at once, that can be written.
 const RATES: std::ops::RangeInclusive<u32> = 1..=60_000;
-
-/// All of it, as written.
-#[derive(Debug, Default)]
-pub struct Raw {
-    /// `[[rule]]`.
-    pub rules: Vec<Spanned<RawRule>>,
-    /// `[[reservation]]`.
-    pub reservations: Vec<Spanned<RawReservation>>,
-    /// `reserved_names`.
-    pub reserved_names: Vec<Spanned<String>>,
-    /// `collision`.
-    pub collision: Collision,
-    /// `[policy]`.
-    pub policy: RawPolicy,
-}
-
-/// `[policy]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawPolicy {
-    /// Whether a reload ends what the new rules forbid.
-    pub evict: bool,
-}
-
-/// `[[rule]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawRule {
-    /// Names, uids and ranges of uids.
-    users: Option<Vec<Id>>,
-    /// Names and gids.
-    groups: Option<Vec<Id>>,
-    /// Networks.
-    networks: Option<Vec<String>>,
-    /// Whether they may be used.
-    allow: bool,
-    /// At once, on all networks.
-    attachments: Option<Count>,
-    /// At once, on one.
-    addresses: Option<Count>,
-    /// A minute.
-    rate: Option<Count>,
-    /// At once.
-    burst: Option<u32>,
-    /// Patterns.
-    names: Option<Vec<String>>,
-    /// Whether addresses may be chosen.
-    #[serde(rename = "static")]
-    fixed: Option<bool>,
-    /// Which ports may be opened.
-    ports: Option<Vec<Port>>,
-    /// Whether the addresses lie in a prefix of the user's own.
-    sub_prefix: bool,
-}
-
-impl Default for RawRule {
-    fn default() -> Self {
-        Self {
-            users: None,
-            groups: None,
-            networks: None,
-            allow: true,
-            attachments: None,
-            addresses: None,
-            rate: None,
-            burst: None,
-            names: None,
-            fixed: None,
-            ports: None,
-            sub_prefix: false,
-        }
-    }
-}
-
-/// `[[reservation]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawReservation {
-    /// The network of the address.
-    network: String,
-    /// Whose: a name or a uid.
-    user: Id,
-    /// The name.
-    name: String,
-    /// The address.
-    address: Ipv6Addr,
-}
-
-/// A user or a group.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a name, a number, or a range of numbers such as \"2000-2999\"")]
-enum Id {
-    Number(u32),
-    Text(String),
-}
-
-/// A limit.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged, expecting = "a number or \"unlimited\"")]
-enum Count {
-    Number(u32),
-    Word(Unlimited),
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Unlimited {
-    Unlimited,
-}
-
-impl Count {
-    fn limit(self) -> Option<u32> {
-        match self {
-            Self::Number(number) => Some(number),
-            Self::Word(Unlimited::Unlimited) => None,
-        }
-    }
-}
-
-/// A port.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a port or a range of ports such as \"8000-8999\"")]
-enum Port {
-    Number(u16),
-    Text(String),
-}
 
 /// Who knows the numbers of names.
 #[derive(Clone, Copy)]
@@ -344,14 +218,6 @@ impl Check<'_> {
         };
         let known = name.parse().ok().or_else(|| (self.directory.gid)(name));
         known.ok_or_else(|| format!("there is no group {name:?}: create it, or write its number"))
-    }
-}
-
-impl RawRule {
-    fn limits_something(&self) -> bool {
-        let numbers = [self.attachments.is_some(), self.addresses.is_some(), self.rate.is_some()];
-        let others = [self.burst.is_some(), self.names.is_some(), self.fixed.is_some(), self.ports.is_some()];
-        self.sub_prefix || numbers.into_iter().chain(others).any(|given| given)
     }
 }
 
