@@ -145,7 +145,7 @@ impl Facts<'_> {
         assert!(found(json!({"name": "none"})).is_empty());
         for (request, words) in [
             (json!({"address": "10.0.0.1"}), "10.0.0.1"),
-            (json!({"name": "../x"}), "../x"),
+            (json!({"name": "../x"}), "the name"),
             (json!({"containerId": "abc"}), "4 or more"),
             (json!({"limit": 1001}), "1001"),
             (
