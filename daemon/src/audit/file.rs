@@ -22,12 +22,15 @@ pub struct Log {
     directory: PathBuf,
     size: u64,
     keep: u32,
-    file: Option<Current>,
+    known: Option<Known>,
+    /// Open only while it is written: nobody has to stop the daemon to unmount the disk.
+    file: Option<File>,
 }
 
-/// The file that is open.
-struct Current {
-    file: File,
+/// What is known of the file that is written.
+struct Known {
+    /// Device and inode.
+    id: (u64, u64),
     octets: u64,
     /// How many octets it had when it was begun.
     head: u64,
@@ -37,10 +40,21 @@ struct Current {
     dirty: bool,
 }
 
+/// What there is to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The file that was written before.
+    Same,
+    /// Another one: an earlier run's.
+    Other,
+    /// None. One has to be begun.
+    Nothing,
+}
+
 impl Log {
     /// The files in this folder, none of them open.
     pub fn new(directory: PathBuf, config: &Config) -> Self {
-        Self { directory, size: config.size, keep: config.keep, file: None }
+        Self { directory, size: config.size, keep: config.keep, known: None, file: None }
     }
 
     /// The folder.
@@ -55,25 +69,39 @@ impl Log {
         }
     }
 
-    /// Opens the file, if there is one; false: it has to be begun.
+    /// Opens the file, until it is closed again. An administrator may have removed it meanwhile.
     ///
     /// # Errors
     /// The folder cannot be made, or the file not be opened.
-    pub fn open(&mut self) -> io::Result<bool> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        self.remove_surplus()?;
-        let mut options = writing();
-        let file = match options.read(true).append(true).open(self.path(0)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+    pub fn open(&mut self) -> io::Result<Opened> {
+        let file = match writing().read(true).append(true).open(self.path(0)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.known = None;
+                DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+                return Ok(Opened::Nothing);
+            }
             opened => opened?,
         };
-        let octets = file.metadata()?.len();
-        let mut last = [b'\n'];
-        if octets > 0 {
-            file.read_exact_at(&mut last, octets - 1)?;
-        }
-        self.file = Some(Current { file, octets, head: 0, torn: last != [b'\n'], dirty: false });
-        Ok(true)
+        let (id, octets) = identify(&file)?;
+        let opened = match &mut self.known {
+            Some(known) if known.id == id => Opened::Same,
+            known => {
+                let mut last = [b'\n'];
+                if octets > 0 {
+                    file.read_exact_at(&mut last, octets - 1)?;
+                }
+                *known = Some(Known { id, octets, head: 0, torn: last != [b'\n'], dirty: false });
+                self.remove_surplus()?;
+                Opened::Other
+            }
+        };
+        self.file = Some(file);
+        Ok(opened)
+    }
+
+    /// Closes the file.
+    pub fn close(&mut self) {
+        self.file = None;
     }
 
     /// What is beyond `keep`, since that was lowered.
@@ -89,15 +117,9 @@ impl Log {
         Ok(())
     }
 
-    /// Whether it is open, and still where it was: an administrator may have removed it.
-    pub fn is_there(&self) -> bool {
-        let links = |current: &Current| current.file.metadata().map_or(0, |metadata| metadata.nlink());
-        self.file.as_ref().is_some_and(|current| links(current) > 0)
-    }
-
     /// Whether the next write belongs into a new file. A head leaves room for as much again.
     pub fn is_full(&self) -> bool {
-        self.file.as_ref().is_some_and(|current| current.octets >= self.size.max(2 * current.head))
+        self.known.as_ref().is_some_and(|known| known.octets >= self.size.max(2 * known.head))
     }
 
     /// Begins a new file with this head; what was the file is set aside, and the oldest one removed.
@@ -121,8 +143,9 @@ impl Log {
         fs::rename(&new, self.path(0))?;
         // A folder that cannot be synced still has the file.
         let _ = File::open(&self.directory).and_then(|folder| folder.sync_all());
-        let octets = head.len().try_into().unwrap_or(u64::MAX);
-        self.file = Some(Current { file, octets, head: octets, torn: false, dirty: false });
+        let (id, octets) = identify(&file)?;
+        self.known = Some(Known { id, octets, head: octets, torn: false, dirty: false });
+        self.file = Some(file);
         Ok(())
     }
 
@@ -131,34 +154,32 @@ impl Log {
     /// # Errors
     /// What the file system says; `lines` keeps what was not written, from the first line that is not whole.
     pub fn write(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
-        let Some(current) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
-        if current.torn && !lines.is_empty() {
-            current.file.write_all(b"\n")?;
-            (current.torn, current.octets) = (false, current.octets + 1);
-        }
+        let (Some(known), Some(file)) = (&mut self.known, &mut self.file) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         while !lines.is_empty() {
-            let written = match current.file.write(lines) {
+            if known.torn {
+                file.write_all(b"\n")?;
+                (known.torn, known.octets) = (false, known.octets + 1);
+            }
+            let written = match file.write(lines) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 written => written?,
             };
-            current.octets += u64::try_from(written).unwrap_or(u64::MAX);
-            current.dirty = true;
+            known.octets += u64::try_from(written).unwrap_or(u64::MAX);
+            known.dirty = true;
             let whole = lines[..written].iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
             lines.drain(..whole);
-            current.torn = whole < written;
-            if current.torn {
-                // Most likely the disk is full. The line is written again, whole, after a line end.
-                current.file.write_all(b"\n")?;
-                (current.torn, current.octets) = (false, current.octets + 1);
-            }
+            // Most likely the disk is full. The line is written again, whole, after a line end.
+            known.torn = whole < written;
         }
         Ok(())
     }
 
     /// Whether something is not on the disk yet.
     pub fn is_dirty(&self) -> bool {
-        self.file.as_ref().is_some_and(|current| current.dirty)
+        self.known.as_ref().is_some_and(|known| known.dirty)
     }
 
     /// Waits until all that was written is on the disk.
@@ -166,16 +187,28 @@ impl Log {
     /// # Errors
     /// What the file system says.
     pub fn sync(&mut self) -> io::Result<()> {
-        let Some(current) = self.file.as_mut().filter(|current| current.dirty) else { return Ok(()) };
+        let path = self.path(0);
+        let Some(known) = self.known.as_mut().filter(|known| known.dirty) else { return Ok(()) };
         // Not tried twice: after a failure Linux takes what is not written for written.
-        current.dirty = false;
-        current.file.sync_data()
+        known.dirty = false;
+        // Whichever descriptor it is, the whole file is synced (fsync(2)).
+        match File::open(path) {
+            // It was removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => opened?.sync_data(),
+        }
     }
 
     /// The files that there are, open for reading, newest first. What is renamed later stays as it is here.
     pub fn parts(&self) -> Vec<File> {
         (0..=self.keep).filter_map(|number| File::open(self.path(number)).ok()).collect()
     }
+}
+
+/// A file's device and inode, and how many octets it has.
+fn identify(file: &File) -> io::Result<((u64, u64), u64)> {
+    let metadata = file.metadata()?;
+    Ok(((metadata.dev(), metadata.ino()), metadata.len()))
 }
 
 /// How a file is opened: never through a symbolic link.
@@ -230,16 +263,20 @@ mod tests {
     #[test]
     fn it_is_roots_alone() {
         let mut site = site(100, 2);
-        assert!(!site.log.open().unwrap() && !site.log.is_there());
+        assert_eq!(site.log.open().unwrap(), Opened::Nothing);
         site.log.begin(b"head\n").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode(&site.log.directory), mode(&site.log.path(0))), (0o700, 0o600));
-        assert!(site.log.is_there() && !site.log.is_dirty());
+        assert!(!site.log.is_dirty());
         site.write("one\n");
         assert!(site.log.is_dirty());
+        site.log.close();
         site.log.sync().unwrap();
         assert!(!site.log.is_dirty());
-        assert_eq!(site.text("audit.log").unwrap(), "head\none\n");
+        assert!(site.log.write(&mut b"two\n".to_vec()).is_err());
+        assert_eq!(site.log.open().unwrap(), Opened::Same);
+        site.write("two\n");
+        assert_eq!(site.text("audit.log").unwrap(), "head\none\ntwo\n");
     }
 
     #[test]
@@ -271,7 +308,7 @@ mod tests {
         assert_eq!(heads, ["4", "3", "2"]);
         assert_eq!(site.log.parts().len(), 3);
         site.again(1);
-        assert!(site.log.open().unwrap());
+        assert_eq!(site.log.open().unwrap(), Opened::Other);
         assert_eq!(site.names(), ["audit.log", "audit.log.1"]);
         site.again(0);
         site.log.open().unwrap();
@@ -299,10 +336,10 @@ mod tests {
         site.log.begin(b"head\n").unwrap();
         OpenOptions::new().append(true).open(site.log.path(0)).unwrap().write_all(b"torn").unwrap();
         site.again(1);
-        assert!(site.log.open().unwrap());
+        assert_eq!(site.log.open().unwrap(), Opened::Other);
         site.write("whole\n");
         site.again(1);
-        assert!(site.log.open().unwrap());
+        assert_eq!(site.log.open().unwrap(), Opened::Other);
         site.write("more\n");
         assert_eq!(site.text("audit.log").unwrap(), "head\ntorn\nwhole\nmore\n");
     }
@@ -313,8 +350,8 @@ mod tests {
         site.log.open().unwrap();
         site.log.begin(b"head\n").unwrap();
         fs::remove_dir_all(&site.log.directory).unwrap();
-        assert!(!site.log.is_there());
-        assert!(!site.log.open().unwrap());
+        site.log.sync().unwrap();
+        assert_eq!(site.log.open().unwrap(), Opened::Nothing);
         site.log.begin(b"again\n").unwrap();
         assert_eq!(site.text("audit.log").unwrap(), "again\n");
     }

@@ -24,7 +24,7 @@ pub fn ended(life: &Life, End { time, reason, approximate }: End) {
     let seconds = |time| prost_types::Timestamp { nanos: 0, ..prost_types::Timestamp::from(time) };
     tracing::info!(target: TARGET, id = %life.id, uid = life.uid, address = %life.address, mac = %life.mac,
         network = life.network.as_str(), name = name(life), container = container(life),
-        start = %seconds(life.start), end = %seconds(time), ?reason, approximate, "end");
+        start = %seconds(life.start), end = %seconds(time), %reason, approximate, "end");
 }
 
 fn name(life: &Life) -> Option<&str> {

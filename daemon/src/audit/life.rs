@@ -1,6 +1,7 @@
 //! What the audit knows of an attachment: whose it was, which address it had, from when to when.
 
 use std::{
+    fmt,
     net::Ipv6Addr,
     time::{Duration, SystemTime},
 };
@@ -33,6 +34,12 @@ pub enum Reason {
     Gone,
     /// The host was restarted.
     Reboot,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_ascii_lowercase())
+    }
 }
 
 /// The end of a life.

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    file::Log,
+    file::{Log, Opened},
     history::Sight,
     life::{Life, Moment, Reason},
     line::{self, Line},
@@ -210,7 +210,13 @@ impl Writer {
     }
 
     fn write(&mut self) {
+        if self.lines.is_empty() && self.caught_up {
+            return self.judge(Ok(()));
+        }
         let outcome = self.try_write();
+        if let Some(log) = &mut self.log {
+            log.close();
+        }
         self.judge(outcome);
     }
 
@@ -223,24 +229,29 @@ impl Writer {
         log.write(&mut self.lines)
     }
 
-    /// Opens or begins the file, if it is not open or has gone.
+    /// Opens the file, or begins one.
     fn open_file(&mut self) -> io::Result<()> {
-        let Some(log) = self.log.as_mut().filter(|log| !log.is_there()) else { return Ok(()) };
-        let exists = log.open()?;
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let opened = log.open()?;
+        if opened == Opened::Same && self.caught_up {
+            return Ok(());
+        }
         let now = Moment::now();
         let left = match log.parts().into_iter().next().filter(|_| !self.caught_up) {
             Some(newest) => Roll::read(BufReader::with_capacity(64 << 10, newest), &self.boot)?,
             None => Roll::default(),
         };
         let ended = self.roll.catch_up(left, self.census.is_some(), now);
-        if exists {
-            // Before what is to be written, which is of this boot.
-            self.lines.splice(0..0, line::daemon(now, &self.boot).octets());
-        } else {
+        if opened == Opened::Nothing {
             log.begin(&head(&self.boot, &self.roll, now))?;
+        } else {
+            // Before what is to be written, which is of this boot. Of a file that somebody put there while
+            // we run nothing is known.
+            let known = if self.caught_up { &self.roll } else { &Roll::default() };
+            self.lines.splice(0..0, head(&self.boot, known, now));
         }
         self.caught_up = true;
-        self.note(ended);
+        self.lines.extend(ended.iter().flat_map(Line::octets));
         Ok(())
     }
 

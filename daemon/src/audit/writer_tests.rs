@@ -237,11 +237,6 @@ fn block(site: &Site, blocked: bool) {
     fs::rename(aside, &folder).unwrap();
 }
 
-/// Lets the open file go as if the disk had failed.
-fn let_go(daemon: &mut Writer, site: &Site) {
-    daemon.log = Some(Log::new(site.folder.path().join("audit"), &site.config));
-}
-
 #[test]
 fn what_cannot_be_written_is_kept_or_counted() {
     let site = Site::new();
@@ -249,7 +244,6 @@ fn what_cannot_be_written_is_kept_or_counted() {
     daemon.heed_all([started(&life(1, 1001, 100, None), 100)]);
     daemon.work();
     block(&site, true);
-    let_go(&mut daemon, &site);
     let second = life(2, 1001, 110, None);
     daemon.heed_all([started(&second, 110), ended(&second, 120)]);
     daemon.work();
@@ -263,10 +257,9 @@ fn what_cannot_be_written_is_kept_or_counted() {
     block(&site, false);
     daemon.retry();
     assert_eq!((daemon.error(), daemon.lost()), (None, 0));
-    assert_eq!(site.told("audit.log"), "daemon start:1 daemon start:2 end:2");
+    assert_eq!(site.told("audit.log"), "daemon start:1 start:2 end:2");
 
     block(&site, true);
-    let_go(&mut daemon, &site);
     for number in 3..2_000 {
         let brief = life(number, 1002, 200, None);
         daemon.heed_all([started(&brief, 200), ended(&brief, 210)]);
@@ -314,6 +307,23 @@ fn a_file_that_was_removed_is_begun_again() {
     daemon.heed_all([started(&life(1, 1001, 100, None), 100)]);
     daemon.work();
     fs::remove_dir_all(site.folder.path().join("audit")).unwrap();
+    daemon.heed_all([started(&life(2, 1001, 100, None), 100)]);
+    daemon.work();
+    let told = site.told("audit.log");
+    assert!(
+        told.starts_with("daemon alive:") && told.ends_with("start:2") && told.contains("alive:1"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_file_that_somebody_put_there_is_completed() {
+    let site = Site::new();
+    let mut daemon = site.daemon("a", &[], &[], moment(50));
+    daemon.heed_all([started(&life(1, 1001, 100, None), 100)]);
+    daemon.work();
+    fs::write(site.path("other"), "").unwrap();
+    fs::rename(site.path("other"), site.path("audit.log")).unwrap();
     daemon.heed_all([started(&life(2, 1001, 100, None), 100)]);
     daemon.work();
     let told = site.told("audit.log");

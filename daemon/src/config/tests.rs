@@ -79,6 +79,18 @@ fn the_example_is_accepted_as_it_is_and_with_a_prefix_at_its_end() {
 }
 
 #[test]
+fn the_audit_is_bounded() {
+    let audit = parse("").unwrap().audit;
+    assert_eq!((audit.file, audit.size, audit.keep), (true, 16_777_216, 8));
+    let audit = parse("[audit]\nfile = false\nsize = 65536\nkeep = 0").unwrap().audit;
+    assert_eq!((audit.file, audit.size, audit.keep), (false, 65_536, 0));
+    let text = refusal("[audit]\nsize = 65535\nkeep = 100");
+    assert!(text.contains("audit.size: 65535 is not within 65536 to 1073741824"), "{text}");
+    assert!(text.contains("audit.keep: 100 is more than 99"), "{text}");
+    assert!(refusal("[audit]\nsize = -1").contains("line 2"));
+}
+
+#[test]
 fn every_key_that_the_example_names_exists() {
     // Settings and tables are commented out behind "# "; other such lines are prose. Values may contradict
     // each other, for they are alternatives; what is asked here is whether the keys are known.
@@ -89,8 +101,9 @@ fn every_key_that_the_example_names_exists() {
     let lines: Vec<_> =
         example.lines().filter_map(|line| line.strip_prefix("# ")).filter(is_setting).collect();
     let text = lines.join("\n");
-    let tables =
-        ["[socket]", "[network.default]", "[dns]", "[consul]", "[[rule]]", "[[reservation]]", "[policy]"];
+    let tables = [
+        "[socket]", "[network.default]", "[dns]", "[consul]", "[audit]", "[[rule]]", "[[reservation]]", "[policy]",
+    ];
     assert!(tables.iter().all(|table| text.contains(table)), "{text}");
     if let Err(error @ Error::Syntax { .. }) = parse(&text) {
         panic!("{error}\n{text}");

@@ -104,6 +104,7 @@ impl Facts<'_> {
         match name {
             "Status" => self.check_status(method),
             "Explain" => self.check_explain(method),
+            "History" => self.check_history(method),
             _ => panic!("{method} has no test here"),
         }
     }
@@ -147,6 +148,42 @@ impl Facts<'_> {
         let dns = &status["registries"][0];
         assert_eq!((&dns["kind"], &dns["healthy"], &dns["error"]), (&json!("dns"), &json!(true), &json!("")));
         assert_eq!(dns["endpoint"], format!("[{GATEWAY}]:53"));
+        assert_eq!(status["audit"], json!({"file": true, "healthy": true, "error": "", "lost": "0"}));
+    }
+
+    #[track_caller]
+    fn check_history(&self, method: &str) {
+        let found = |request: Value| {
+            let answer = self.call(method, &request);
+            answer.message()["entries"].as_array().cloned().expect("entries")
+        };
+        assert_eq!(found(json!({})).len(), self.visible);
+        let entry = found(json!({"address": self.attachment["address"]})).remove(0);
+        for field in ["id", "uid", "containerId", "name", "address", "mac", "network"] {
+            assert_eq!(entry[field], self.attachment[field], "{field}");
+        }
+        assert_eq!((&entry["end"], &entry["reason"]), (&Value::Null, &json!("REASON_UNSPECIFIED")));
+        for field in ["name", "uid", "containerId"] {
+            assert_eq!(
+                found(json!({field: self.attachment[field]})),
+                std::slice::from_ref(&entry),
+                "{field}"
+            );
+        }
+        assert!(found(json!({"from": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"})).is_empty());
+        assert!(found(json!({"name": "none"})).is_empty());
+        for (request, words) in [
+            (json!({"address": "10.0.0.1"}), "10.0.0.1"),
+            (json!({"name": "../x"}), "the name"),
+            (json!({"containerId": "abc"}), "4 or more"),
+            (json!({"limit": 1001}), "1001"),
+            (
+                json!({"from": "2001-01-02T00:00:00Z", "until": "2001-01-01T00:00:00Z"}),
+                "until is before from",
+            ),
+        ] {
+            self.call(method, &request).is_refusal("InvalidArgument", words);
+        }
     }
 
     /// Health and reflection, whose methods are known by what they are.
