@@ -22,6 +22,8 @@ pub mod socket;
 pub mod store;
 mod sys;
 
+mod confine;
+mod log;
 mod run;
 
 pub use run::main;

@@ -13,10 +13,8 @@ use std::{
 use clap::Parser;
 use ipnet::Ipv6Net;
 use tokio::signal::unix::{SignalKind, signal};
-use tonic::transport::Server;
-use tracing_subscriber::{
-    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use tonic::service::Routes;
+use tracing_subscriber::filter::Targets;
 use v6pod_proto::v1::{
     attachments_server::AttachmentsServer, daemon_server::DaemonServer, networks_server::NetworksServer,
 };
@@ -25,12 +23,12 @@ use crate::{
     api::Grpc,
     auth,
     config::{self, Config},
-    ipam,
+    confine, ipam, log,
     model::Mac,
     network::{self, host::Changes, monitor},
     registry::{self, Instance},
     service::{self, Net, Parts, Service, jobs::Jobs, lifetime},
-    socket,
+    socket::{self, Shares, limits},
     store::{self, Store},
 };
 
@@ -41,8 +39,8 @@ const EX_CONFIG: u8 = 78;
 const DRAIN: Duration = Duration::from_secs(10);
 /// The DNS port: RFC 1035, section 4.2.
 const DNS: u16 = 53;
-/// A request's size in octets: far above what the contract's fields need.
-const MESSAGE: usize = 64 << 10;
+/// Descriptors that are not callers': of links, name servers, registries, and of jobs at work.
+const OWN_DESCRIPTORS: usize = 256;
 
 /// Gives rootless containers a routable IPv6 address and a name.
 #[derive(Parser)]
@@ -74,8 +72,6 @@ enum Error {
     Socket(#[from] socket::Error),
     #[error("{step}: {source}")]
     Start { step: &'static str, source: io::Error },
-    #[error("serving: {0}")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 impl Error {
@@ -106,23 +102,19 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
-    start_logs(arguments.log.clone());
+    let omitted = log::start(arguments.log.clone());
+    // Before there is a second thread.
+    confine::confine().map_err(Error::start("giving up what is not needed of root's rights"))?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("v6podd")
         .enable_all()
         .build()
         .map_err(Error::start("starting the runtime"))?
-        .block_on(serve(config))
-}
-
-/// Logs go to standard error, which systemd keeps with its own times.
-fn start_logs(targets: Targets) {
-    use std::io::IsTerminal as _;
-    let terminal = io::stderr().is_terminal();
-    let format = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(terminal);
-    let format = if terminal { format.boxed() } else { format.without_time().boxed() };
-    tracing_subscriber::registry().with(format.with_filter(targets)).init();
+        .block_on(async {
+            tokio::spawn(omitted.tell());
+            serve(config).await
+        })
 }
 
 async fn serve(mut config: Config) -> Result<(), Error> {
@@ -144,38 +136,37 @@ async fn serve(mut config: Config) -> Result<(), Error> {
     let listener = socket::bind(&config.socket)?;
     tracing::info!(socket = %config.socket.path.display(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
-    let incoming = socket::incoming(listener, config.admin_group);
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<AttachmentsServer<Grpc>>().await;
-    health.set_serving::<NetworksServer<Grpc>>().await;
-    health.set_serving::<DaemonServer<Grpc>>().await;
-    let grpc = Grpc::new(service, jobs.clone());
-    let server = Server::builder()
-        .timeout(Duration::from_secs(30))
-        .max_concurrent_streams(64)
-        // Requests are small: a connection may not make the daemon hold more than this of it.
-        .initial_stream_window_size(64 << 10)
-        .initial_connection_window_size(128 << 10)
-        .concurrency_limit_per_connection(16)
-        .http2_max_header_list_size(16 << 10)
-        .http2_max_pending_accept_reset_streams(Some(16))
-        .http2_keepalive_interval(Some(Duration::from_secs(60)))
-        .add_service(health_service)
-        .add_service(reflection().build_v1().map_err(garbled)?)
-        // Old grpcurl asks for this one only.
-        .add_service(reflection().build_v1alpha().map_err(garbled)?)
-        .add_service(AttachmentsServer::new(grpc.clone()).max_decoding_message_size(MESSAGE))
-        .add_service(NetworksServer::new(grpc.clone()).max_decoding_message_size(MESSAGE))
-        .add_service(DaemonServer::new(grpc).max_decoding_message_size(MESSAGE));
+    let routes = routes(Grpc::new(service, jobs.clone())).await?;
     tokio::select! {
-        outcome = server.serve_with_incoming(incoming) => outcome?,
+        () = socket::serve(listener, config.admin_group, shares(&config), routes) => {}
         () = stop.asked() => tracing::info!("stopping; containers keep their addresses"),
     }
     if !jobs.drain(DRAIN).await {
         tracing::warn!("work was still running after {DRAIN:?}; the next start finishes it");
     }
     Ok(())
+}
+
+/// What users may have of the daemon, given how many descriptors it may have: each attachment may keep one.
+fn shares(config: &Config) -> Shares {
+    let attachments: usize = config.networks.iter().map(|network| network.capacity).sum();
+    Shares::new(limits::connections(confine::raise_descriptors(), attachments + OWN_DESCRIPTORS))
+}
+
+/// Everything that can be called.
+async fn routes(grpc: Grpc) -> Result<Routes, Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AttachmentsServer<Grpc>>().await;
+    health.set_serving::<NetworksServer<Grpc>>().await;
+    health.set_serving::<DaemonServer<Grpc>>().await;
+    Ok(Routes::new(health_service)
+        .add_service(reflection().build_v1().map_err(garbled)?)
+        // Old grpcurl asks for this one only.
+        .add_service(reflection().build_v1alpha().map_err(garbled)?)
+        .add_service(AttachmentsServer::new(grpc.clone()).max_decoding_message_size(limits::MESSAGE))
+        .add_service(NetworksServer::new(grpc.clone()).max_decoding_message_size(limits::MESSAGE))
+        .add_service(DaemonServer::new(grpc).max_decoding_message_size(limits::MESSAGE)))
 }
 
 /// Everything before the first caller that does not need the runtime's patience.

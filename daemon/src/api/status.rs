@@ -36,6 +36,7 @@ fn code(error: &Error) -> Code {
         Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,
         Error::Network(_) | Error::Store(_) | Error::Internal(_) => Code::Internal,
         Error::Busy => Code::Aborted,
+        Error::TooMuchAtOnce => Code::ResourceExhausted,
         Error::Stopping => Code::Unavailable,
     }
 }

@@ -12,7 +12,7 @@ mod lease;
 mod namespace;
 mod peer;
 
-pub use closer::{Unproven, waiting as closing};
+pub use closer::{Closing, Unproven};
 pub use lease::{Found, Holders, Lease};
 pub use namespace::{Host, Namespace, Proof};
 pub use peer::Peer;

@@ -1,10 +1,11 @@
 //! Tells when one of our links is gone: the end of a namespace takes the veth in it along, and with it
-//! the host's end. The kernel says so to RTNLGRP_LINK (rtnetlink(7)); nothing polls.
+//! the host's end; and when a bridge comes or goes. The kernel says so to RTNLGRP_LINK (rtnetlink(7));
+//! nothing polls.
 
 use std::{io, thread};
 
 use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkFlags};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
 use tokio::sync::mpsc;
 
@@ -21,6 +22,8 @@ const BUFFER: u32 = 4 << 20;
 pub enum Seen {
     /// The host's end of an attachment is gone.
     Gone(AttachmentId),
+    /// A bridge of this name was made or deleted.
+    Bridge(String),
     /// Messages were lost (`ENOBUFS`): look for yourself.
     Lost,
 }
@@ -41,7 +44,7 @@ pub fn start() -> io::Result<mpsc::UnboundedReceiver<Seen>> {
 fn watch(socket: &netlink_sys::Socket, seen: &mpsc::UnboundedSender<Seen>) {
     while !seen.is_closed() {
         let found = match socket.recv_from_full() {
-            Ok((octets, _)) => gone(&octets),
+            Ok((octets, _)) => news(&octets),
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
                 vec![Seen::Lost]
             }
@@ -58,18 +61,26 @@ fn watch(socket: &netlink_sys::Socket, seen: &mpsc::UnboundedSender<Seen>) {
     }
 }
 
-fn gone(octets: &[u8]) -> Vec<Seen> {
+fn news(octets: &[u8]) -> Vec<Seen> {
     let Ok(messages) = netlink::parse(octets) else { return vec![Seen::Lost] };
-    messages
-        .into_iter()
-        .filter_map(|message| match message.payload {
-            // A bridge tells of a port that leaves it with the same message in its own family.
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
-                if link.header.interface_family == AddressFamily::Unspec =>
-            {
-                mark(&netlink::read_link(&link)).map(Seen::Gone)
-            }
-            _ => None,
-        })
-        .collect()
+    messages.into_iter().filter_map(|message| about(message.payload)).collect()
+}
+
+fn about(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Seen> {
+    let NetlinkPayload::InnerMessage(message) = payload else { return None };
+    match message {
+        // A bridge tells of a port that leaves it with the same message in its own family.
+        RouteNetlinkMessage::DelLink(link) if link.header.interface_family == AddressFamily::Unspec => {
+            let link = netlink::read_link(&link);
+            mark(&link).map(Seen::Gone).or_else(|| (link.kind == "bridge").then_some(Seen::Bridge(link.name)))
+        }
+        // Of a new link all flags have changed (`register_netdevice`, net/core/dev.c).
+        RouteNetlinkMessage::NewLink(link)
+            if link.header.change_mask == LinkFlags::from_bits_retain(u32::MAX) =>
+        {
+            let link = netlink::read_link(&link);
+            (link.kind == "bridge").then_some(Seen::Bridge(link.name))
+        }
+        _ => None,
+    }
 }

@@ -110,6 +110,7 @@ impl Service {
         let (peer, wish) = (grant.peer(), grant.wish());
         if let Some(found) = table.by_namespace(grant.namespace().id()) {
             return match found.state {
+                State::Active if table.is_refused(found.id) => Ok(Ok(Booking::InTheWay(found.id))),
                 State::Active if peer.may_see(found.uid) => Ok(Ok(Booking::Present(found.clone()))),
                 State::Active => Err(Error::AttachedByAnother),
                 State::Attaching | State::Detaching => Ok(Err(found.id)),
@@ -126,7 +127,8 @@ impl Service {
             });
         }
         if let Some((name, found)) = wish.name.as_ref().and_then(|name| Some((name, table.by_name(name)?))) {
-            let ended = table.lease(found.id).is_some_and(|lease| lease.has_ended());
+            let ended =
+                table.is_refused(found.id) || table.lease(found.id).is_some_and(|lease| lease.has_ended());
             return match found.state {
                 State::Active if ended => Ok(Ok(Booking::InTheWay(found.id))),
                 State::Detaching => Ok(Err(found.id)),

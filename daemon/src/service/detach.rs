@@ -43,9 +43,9 @@ impl Service {
     fn carry_out_detach(&self, attachment: &Attachment) -> Result<(), Error> {
         let id = attachment.id;
         if let Err(error) = self.undo_everything(attachment) {
-            // The record stays, so that the next start tries again; so does the address, which may
-            // still be in use. The name is free.
-            tracing::error!(%id, %error, "not detached");
+            // The record stays, so that the next start tries again if we do not succeed before; so does the
+            // address, which may still be in use. The name is free.
+            tracing::error!(%id, uid = attachment.uid, %error, "not detached; it is tried again");
             self.give_up(attachment);
             return Err(error);
         }
@@ -71,10 +71,14 @@ impl Service {
         Ok(())
     }
 
-    /// A detach failed. It is in use again as far as the table goes: the owner may try again.
+    /// A detach failed. It is in use again as far as the table goes: the owner may try again, and so do we.
     fn give_up(&self, attachment: &Attachment) {
-        self.table().set_state(attachment.id, State::Active);
+        let mut table = self.table();
+        table.note_refused(attachment.id);
+        table.set_state(attachment.id, State::Active);
+        drop(table);
         self.settled.notify_all();
+        self.try_later(attachment);
     }
 
     fn wait_until_gone(&self, attachment: Attachment) -> Result<Attachment, Error> {

@@ -2,28 +2,24 @@
 //! can bring about (no descriptor left, connections that vanish) makes it wait, not end, and not spin.
 
 use std::{
-    collections::HashMap,
     fs, io,
     os::unix::{
         fs::{DirBuilderExt as _, PermissionsExt as _},
         net as unix,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::net::UnixListener;
-use tokio_stream::Stream as AsyncStream;
+use tokio::net::{UnixListener, UnixStream};
+use tonic::service::Routes;
 
-use super::{CLOSING, Caller, Stream};
+use super::{Caller, Shares, charged, connection};
 use crate::{
-    auth::{self, Peer},
+    auth::{Closing, Peer},
     config, sys,
 };
 
-/// The most connections of one user, administrators aside.
-const PER_USER: usize = 128;
 /// How long accepting rests after it failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -79,60 +75,22 @@ fn is_served(path: &Path) -> bool {
     !state.is_empty() && !state.starts_with(['Z', 'X'])
 }
 
-/// How many connections each user has.
-#[derive(Clone, Default)]
-struct Seats(Arc<Mutex<HashMap<u32, usize>>>);
-
-/// One connection's place among its user's.
-pub struct Seat {
-    seats: Seats,
-    uid: u32,
-}
-
-impl Seats {
-    fn take(&self, uid: u32) -> (Seat, usize) {
-        let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = seats.entry(uid).or_default();
-        *count += 1;
-        let taken = *count;
-        drop(seats);
-        (Seat { seats: self.clone(), uid }, taken)
+/// Serves connections as they come, each on a task of its own. Ends with the daemon.
+pub async fn serve(listener: UnixListener, admin_group: Option<u32>, shares: Shares, routes: Routes) {
+    loop {
+        let (stream, caller) = next(&listener, admin_group, &shares).await;
+        tokio::spawn(connection::serve(stream, caller, routes.clone()));
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = seats.get_mut(&self.uid) {
-            *count -= 1;
-            if *count == 0 {
-                seats.remove(&self.uid);
-            }
-        }
-    }
-}
-
-/// Connections, as they come, each with its caller. Never ends.
-pub fn incoming(
-    listener: UnixListener,
-    admin_group: Option<u32>,
-) -> impl AsyncStream<Item = Result<Stream, std::convert::Infallible>> {
-    let seats = Seats::default();
-    // Polled by the server itself: a task and a channel in between would cost each call two hand-overs.
-    futures_util::stream::unfold((listener, seats), move |(listener, seats)| async move {
-        let stream = next(&listener, admin_group, &seats).await;
-        Some((Ok(stream), (listener, seats)))
-    })
-}
-
-async fn next(listener: &UnixListener, admin_group: Option<u32>, seats: &Seats) -> Stream {
+async fn next(listener: &UnixListener, admin_group: Option<u32>, shares: &Shares) -> (UnixStream, Caller) {
     let mut pause = PAUSES.0;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 pause = PAUSES.0;
-                if let Some(stream) = admit(stream, admin_group, seats) {
-                    return stream;
+                if let Some(caller) = admit(&stream, admin_group, shares) {
+                    return (stream, caller);
                 }
             }
             Err(error) => {
@@ -144,20 +102,19 @@ async fn next(listener: &UnixListener, admin_group: Option<u32>, seats: &Seats) 
     }
 }
 
-/// Lets a connection in, or drops it.
-fn admit(stream: tokio::net::UnixStream, admin_group: Option<u32>, seats: &Seats) -> Option<Stream> {
-    let peer = match Peer::of(&stream, admin_group) {
+/// Lets a connection in, or not.
+fn admit(stream: &UnixStream, admin_group: Option<u32>, shares: &Shares) -> Option<Caller> {
+    let peer = match Peer::of(stream, admin_group) {
         Ok(peer) => peer,
         Err(error) => {
             tracing::warn!(%error, "dropping a connection whose caller the kernel does not know");
             return None;
         }
     };
-    let (seat, taken) = seats.take(peer.uid());
-    let closing = auth::closing(peer.uid());
-    if !peer.is_admin() && (taken > PER_USER || closing > CLOSING) {
-        tracing::info!(uid = peer.uid(), taken, closing, "dropping a connection of a user who has too many");
+    let account = charged(peer.uid());
+    let Some(seat) = shares.seat((!peer.is_admin()).then_some(account), Closing::of(account)) else {
+        tracing::info!(uid = peer.uid(), "dropping a connection of a user who has too many");
         return None;
-    }
-    Some(Stream::new(stream, Caller::new(peer, seat)))
+    };
+    Some(Caller::new(peer, seat))
 }

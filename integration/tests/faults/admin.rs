@@ -12,23 +12,39 @@ fn a_bridge_that_was_deleted_is_made_again() {
     let before = site.at_rest();
     let (first_namespace, first) = site.attach("first");
     eventually(SOON, || site.whole(&first, "first"));
+    for _ in 0..3 {
+        site.host.run(["ip", "link", "delete", BRIDGE]);
+        // Nobody has to call, and no start is needed.
+        eventually(LATER, || site.whole(&first, "first"));
+        first_namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+    }
+    // Somebody may call at that very moment.
     site.host.run(["ip", "link", "delete", BRIDGE]);
-
-    let problems = site.check(&first.id);
-    assert!(problems.iter().any(|problem| problem.contains(BRIDGE)), "{problems:?}");
     let (second_namespace, second) = site.attach("second");
-    eventually(SOON, || site.whole(&second, "second"));
-    second_namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
-
-    // What had lost its bridge has a place on the new one, at the latest after the next start.
-    let mut site = site;
-    site.daemon.restart();
-    eventually(SOON, || site.whole(&first, "first"));
+    eventually(LATER, || site.whole(&second, "second"));
+    eventually(LATER, || site.whole(&first, "first"));
     first_namespace.inside(&["ping", "-6", "-c1", "-W1", &second.address]).run();
     first_namespace.kill();
     second_namespace.kill();
     eventually(LATER, || site.only(&[]));
     eventually(LATER, || before.same_as(&site.host.snapshot()));
+}
+
+#[test]
+fn a_bridge_that_is_only_joined_may_be_made_anew() {
+    let make = "ip link add br0 type bridge; ip addr add 2001:db8:1::1/80 dev br0 nodad; ip link set br0 up";
+    let site = Site::joined("br0", make);
+    let (namespace, first) = site.attach("first");
+    namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+    site.host.run(["ip", "link", "delete", "br0"]);
+    let problems = site.check(&first.id);
+    assert!(problems.iter().any(|problem| problem.contains("br0")), "{problems:?}");
+    site.host.sh(make);
+    eventually(LATER, || match site.check(&first.id) {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(format!("{problems:?}")),
+    });
+    namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
 }
 
 #[test]
