@@ -48,7 +48,7 @@ pub const WATCHES: Most = Most { user: 16, all: 256 };
 
 /// What a user may send in octets: so many a second, and so many at once after a pause. A start of a
 /// container costs 2500 of them, all told.
-pub const ALLOWANCE: u32 = 1 << 20;
+pub const ALLOWANCE: u32 = 512 << 10;
 /// What a new connection costs, in octets of the allowance.
 pub const CONNECTION_COSTS: u32 = 1 << 10;
 /// What a call costs, in the same.

@@ -8,7 +8,7 @@ use std::{
         net as unix,
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::net::{UnixListener, UnixStream};
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long accepting rests after it failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How often it is said that accepting rests, at most.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -77,28 +80,46 @@ fn is_served(path: &Path) -> bool {
 
 /// Serves connections as they come, each on a task of its own. Ends with the daemon.
 pub async fn serve(listener: UnixListener, admin_group: Option<u32>, shares: Shares, routes: Routes) {
+    let mut acceptor = Acceptor { listener, admin_group, shares, pause: PAUSES.0, told: None };
     loop {
-        let (stream, caller) = next(&listener, admin_group, &shares).await;
+        let (stream, caller) = acceptor.next().await;
         tokio::spawn(connection::serve(stream, caller, routes.clone()));
     }
 }
 
-async fn next(listener: &UnixListener, admin_group: Option<u32>, shares: &Shares) -> (UnixStream, Caller) {
-    let mut pause = PAUSES.0;
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                pause = PAUSES.0;
-                if let Some(caller) = admit(&stream, admin_group, shares) {
-                    return (stream, caller);
+/// Accepting, and how it fares.
+struct Acceptor {
+    listener: UnixListener,
+    admin_group: Option<u32>,
+    shares: Shares,
+    /// How long it rests when it fails next.
+    pause: Duration,
+    /// When it last said that it rests.
+    told: Option<Instant>,
+}
+
+impl Acceptor {
+    async fn next(&mut self) -> (UnixStream, Caller) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    self.pause = PAUSES.0;
+                    if let Some(caller) = admit(&stream, self.admin_group, &self.shares) {
+                        return (stream, caller);
+                    }
                 }
-            }
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "accepting rests");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                Err(error) => self.rest(&error).await,
             }
         }
+    }
+
+    async fn rest(&mut self, error: &io::Error) {
+        if self.told.is_none_or(|told| told.elapsed() > TELL) {
+            self.told = Some(Instant::now());
+            tracing::warn!(%error, "accepting rests; so it may for a while");
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
     }
 }
 
@@ -107,7 +128,8 @@ fn admit(stream: &UnixStream, admin_group: Option<u32>, shares: &Shares) -> Opti
     let peer = match Peer::of(stream, admin_group) {
         Ok(peer) => peer,
         Err(error) => {
-            tracing::warn!(%error, "dropping a connection whose caller the kernel does not know");
+            // Nobody's, and still not to be had for ever.
+            tracing::warn!(uid = u32::MAX, %error, "dropping a connection whose caller the kernel does not know");
             return None;
         }
     };

@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The mounted file system, and who passes its files. The server ends first: who has one of them open waits
 /// for it in closing that.
-struct FileSystem {
+pub struct FileSystem {
     server: Background,
     _accomplice: Background,
     socket: std::path::PathBuf,
@@ -37,12 +37,14 @@ struct FileSystem {
 impl FileSystem {
     /// Mounted by alice; answers for now.
     #[track_caller]
-    fn new(site: &Site) -> Self {
+    pub fn new(site: &Site) -> Self {
         site.host.write("/tmp/file_system.py", include_str!("file_system.py"));
         site.host.write("/tmp/accomplice.py", include_str!("accomplice.py"));
         site.host.write("/etc/fuse.conf", "user_allow_other\n");
         site.alice.run(["mkdir", "/home/alice/evil"]);
-        let python = |arguments: &[&str]| site.alice.spawn(["/usr/bin/python3"].iter().chain(arguments));
+        let python = |arguments: &[&str]| {
+            site.alice.spawn(["chrt", "--idle", "0", "/usr/bin/python3"].iter().chain(arguments))
+        };
         let server = python(&["/tmp/file_system.py", "/home/alice/evil", "/tmp/hang"]);
         eventually(LIMIT, || {
             site.alice
@@ -58,12 +60,12 @@ impl FileSystem {
     }
 
     /// From now on it keeps everybody waiting.
-    fn hang(&self, site: &Site) {
+    pub fn hang(&self, site: &Site) {
         site.host.write("/tmp/hang", "");
     }
 
     /// It answers again.
-    fn relent(&self, site: &Site) {
+    pub fn relent(&self, site: &Site) {
         fs::remove_file(site.host.path("/tmp/hang")).expect("it was there");
     }
 
@@ -78,7 +80,7 @@ impl FileSystem {
     }
 
     /// Sends octets with descriptors of its files, by their names, and of what is `given`.
-    fn pass(
+    pub fn pass(
         &self,
         wire: &UnixStream,
         octets: &[u8],
