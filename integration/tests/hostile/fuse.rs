@@ -112,7 +112,7 @@ impl FileSystem {
 }
 
 #[test]
-fn a_file_that_claims_to_be_a_namespace_is_none() {
+fn case_06_a_file_that_claims_to_be_a_namespace_is_none() {
     let site = Site::new(NETWORK);
     let system = FileSystem::new(&site);
     let claims = "import fcntl; print(hex(fcntl.ioctl(open('/home/alice/evil/file'), 0xb703)))";
@@ -128,7 +128,7 @@ fn a_file_that_claims_to_be_a_namespace_is_none() {
 }
 
 #[test]
-fn a_file_that_hangs_holds_up_nobody() {
+fn case_06_a_file_that_hangs_holds_up_nobody() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let system = FileSystem::new(&site);
@@ -162,7 +162,7 @@ fn a_file_that_hangs_holds_up_nobody() {
 }
 
 #[test]
-fn a_fifo_that_hangs_holds_up_nobody() {
+fn case_06_a_fifo_that_hangs_holds_up_nobody() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let system = FileSystem::new(&site);
@@ -188,7 +188,7 @@ fn a_fifo_that_hangs_holds_up_nobody() {
 }
 
 #[test]
-fn files_that_hang_do_not_pile_up() {
+fn case_06_files_that_hang_do_not_pile_up() {
     let site = Site::new(NETWORK);
     let system = FileSystem::new(&site);
     let before = site.descriptors();
