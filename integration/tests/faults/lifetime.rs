@@ -3,10 +3,11 @@
 
 use std::{fs, thread, time::Duration};
 
+use serde_json::json;
 use v6pod_integration::{Namespaces, Signal, attached, eventually, test_client};
 
 use crate::{
-    site::{GATEWAY, LATER, SOON, Site},
+    site::{Bystander, GATEWAY, LATER, SOON, Site},
     steps::steps,
 };
 
@@ -246,6 +247,45 @@ fn case_32_messages_of_the_kernel_are_lost() {
     namespace.kill();
     eventually(LATER, || site.only(&[]));
     eventually(LATER, || before.same_as(&site.host.snapshot()));
+}
+
+/// The daemon's clock, and nobody else's, is put ten years ahead and ten years back.
+#[test]
+fn case_33_the_clock_jumps() {
+    let mut site = Site::with_consul();
+    site.host.write("/tmp/clock", "+0");
+    let library = site.host.sh("ls /usr/lib/*/faketime/libfaketimeMT.so.1").text().to_owned();
+    site.daemon.env("LD_PRELOAD", &library).env("FAKETIME_TIMESTAMP_FILE", "/tmp/clock");
+    site.daemon.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    site.daemon.restart();
+    let bystander = Bystander::new(&site);
+    let year = |site: &Site, name: &str| {
+        let answer = site.call("List", &json!({"name": name}));
+        answer["attachments"][0]["created"].as_str().and_then(|text| text.get(..4)?.parse::<i32>().ok())
+    };
+    let today = year(&site, "web").expect("a year");
+    for (by, years) in [("+3650d", 10), ("-3650d", -10)] {
+        let (namespace, before) = site.attach("before");
+        let held = Namespaces::new(&site.alice, 1);
+        let (mut client, _) = site.alice.hold(&held, "held");
+        site.host.write("/tmp/clock", by);
+        let (later, after) = site.attach("after");
+        let shown = year(&site, "after").expect("a year");
+        assert!((today + years - 1..=today + years).contains(&shown), "the clock did not jump: {shown}");
+        eventually(SOON, || site.whole(&after, "after"));
+        client.kill9();
+        eventually(SOON, || site.only(&[&bystander.attached.id, &before.id, &after.id]));
+        eventually(LATER, || site.consul_knows(&["after", "before", "web"]));
+        site.daemon.kill9();
+        site.daemon.start();
+        site.only(&[&bystander.attached.id, &before.id, &after.id]).expect("all are found again");
+        namespace.kill();
+        later.kill();
+        eventually(LATER, || site.only(&[&bystander.attached.id]));
+        eventually(LATER, || site.consul_knows(&["web"]));
+        site.host.write("/tmp/clock", "+0");
+    }
+    bystander.lost_nothing();
 }
 
 #[test]
