@@ -2,7 +2,8 @@
 //! which no package enables; otherwise a step costs nothing.
 //!
 //! `V6POD_FAULT=attach.link` kills the daemon with SIGKILL right after that step;
-//! `V6POD_FAULT=fail:attach.link` makes the step fail, the first time, as if the kernel had refused it.
+//! `V6POD_FAULT=fail:attach.link` makes the step fail, the first time, as if the kernel had refused it;
+//! `V6POD_FAULT=stop:attach.link` stops it there, the first time, until it gets SIGCONT.
 
 use std::io;
 
@@ -48,15 +49,17 @@ impl Fault {
     pub fn after(self, step: &'static str) -> io::Result<()> {
         debug_assert!(STEPS.contains(&step), "{step} is not in the list");
         let Ok(wanted) = std::env::var("V6POD_FAULT") else { return Ok(()) };
-        static FAILED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-        if wanted.strip_prefix("fail:") == Some(step)
-            && !FAILED.swap(true, std::sync::atomic::Ordering::Relaxed)
-        {
-            return Err(io::Error::other("a test asked for this failure"));
+        let (how, wanted) = wanted.split_once(':').unwrap_or(("kill", &wanted));
+        static DONE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        if wanted != step || DONE.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
         }
-        if wanted == step {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        }
+        let signal = match how {
+            "fail" => return Err(io::Error::other("a test asked for this failure")),
+            "stop" => rustix::process::Signal::STOP,
+            _ => rustix::process::Signal::KILL,
+        };
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
         Ok(())
     }
 }

@@ -24,6 +24,8 @@ pub mod socket;
 pub mod store;
 mod sys;
 
+mod confine;
+mod log;
 mod reload;
 mod run;
 

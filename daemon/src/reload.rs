@@ -37,6 +37,9 @@ pub fn catch() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
+/// Whose work an eviction is.
+const ADMINISTRATOR: u32 = 0;
+
 impl Reload {
     /// Looks at what the daemon found attached; then reloads at every signal, as long as it runs.
     pub async fn follow(self, mut asked: Signal) {
@@ -52,7 +55,7 @@ impl Reload {
         let this = Arc::clone(self);
         for id in tokio::task::spawn_blocking(move || work(&this)).await.unwrap_or_default() {
             let service = Arc::clone(&self.service);
-            self.jobs.detach(move || service.evict(id));
+            self.jobs.detach(ADMINISTRATOR, move || service.evict(id));
         }
     }
 

@@ -13,10 +13,8 @@ use std::{
 use clap::Parser;
 use ipnet::Ipv6Net;
 use tokio::signal::unix::{SignalKind, signal};
-use tonic::transport::Server;
-use tracing_subscriber::{
-    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use tonic::service::Routes;
+use tracing_subscriber::filter::Targets;
 use v6pod_proto::v1::{
     attachments_server::AttachmentsServer, daemon_server::DaemonServer, networks_server::NetworksServer,
 };
@@ -26,13 +24,13 @@ use crate::{
     audit::Audit,
     auth::{self, Subids, Users},
     config::{self, Config},
-    guard, ipam,
+    confine, guard, ipam, log,
     model::Mac,
     network::{self, host::Changes, monitor},
     registry::{self, Instance},
     reload::{self, Reload},
     service::{self, Net, Parts, Service, jobs::Jobs, lifetime},
-    socket,
+    socket::{self, Shares, limits},
     store::{self, Store},
 };
 
@@ -45,8 +43,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The DNS port: RFC 1035, section 4.2.
 const DNS: u16 = 53;
-/// A request's size in octets: far above what the contract's fields need.
-const MESSAGE: usize = 64 << 10;
+/// Descriptors that are not callers': of links, name servers, registries, and of jobs at work.
+const OWN_DESCRIPTORS: usize = 256;
 
 /// Gives rootless containers a routable IPv6 address and a name.
 #[derive(Parser)]
@@ -80,8 +78,6 @@ enum Error {
     Socket(#[from] socket::Error),
     #[error("{step}: {source}")]
     Start { step: &'static str, source: io::Error },
-    #[error("serving: {0}")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 impl Error {
@@ -112,7 +108,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
-    start_logs(arguments.log.clone());
+    let subids = Arc::new(Subids::new(Path::new(auth::subid::SUBUID)));
+    let omitted = log::start(arguments.log.clone(), Arc::clone(&subids));
+    // Before there is a second thread.
+    confine::confine().map_err(Error::start("giving up what is not needed of root's rights"))?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         // For reloads, and for questions to the user database, however many callers wait for an answer.
@@ -121,19 +120,13 @@ fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::start("starting the runtime"))?
-        .block_on(serve(&arguments.config, config))
+        .block_on(async {
+            tokio::spawn(omitted.tell());
+            serve(&arguments.config, config, subids).await
+        })
 }
 
-/// Logs go to standard error, which systemd keeps with its own times.
-fn start_logs(targets: Targets) {
-    use std::io::IsTerminal as _;
-    let terminal = io::stderr().is_terminal();
-    let format = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(terminal);
-    let format = if terminal { format.boxed() } else { format.without_time().boxed() };
-    tracing_subscriber::registry().with(format.with_filter(targets)).init();
-}
-
-async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
+async fn serve(path: &Path, mut config: Config, subids: Arc<Subids>) -> Result<(), Error> {
     let reloads = reload::catch().map_err(Error::start("catching signals"))?;
     let started_with = config.clone();
     let boot = boot_id()?;
@@ -144,8 +137,7 @@ async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
         network.set_prefix(store.remember("prefix", "an IPv6 prefix", local_prefix)?);
         tracing::info!(prefix = %network.prefix, "no prefix is configured: this host has one of its own making");
     }
-    let subids = Arc::new(Subids::new(Path::new(auth::subid::SUBUID)));
-    let (service, orders) = prepare(&config, store, audit, subids)?;
+    let (service, orders) = prepare(&config, store, audit, Arc::clone(&subids))?;
     let jobs = Jobs::default();
     let seen = monitor::start().map_err(Error::start("watching links"))?;
     tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders));
@@ -160,32 +152,10 @@ async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
     let listener = socket::bind(&config.socket)?;
     tracing::info!(socket = %config.socket.path.display(), guard = service.guard(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
-    let incoming = socket::incoming(listener, config.admin_group);
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<AttachmentsServer<Grpc>>().await;
-    health.set_serving::<NetworksServer<Grpc>>().await;
-    health.set_serving::<DaemonServer<Grpc>>().await;
-    let grpc = Grpc::new(Arc::clone(&service), jobs.clone());
-    let server = Server::builder()
-        .timeout(Duration::from_secs(30))
-        .max_concurrent_streams(64)
-        // Requests are small: a connection may not make the daemon hold more than this of it.
-        .initial_stream_window_size(64 << 10)
-        .initial_connection_window_size(128 << 10)
-        .concurrency_limit_per_connection(16)
-        .http2_max_header_list_size(16 << 10)
-        .http2_max_pending_accept_reset_streams(Some(16))
-        .http2_keepalive_interval(Some(Duration::from_secs(60)))
-        .add_service(health_service)
-        .add_service(reflection().build_v1().map_err(garbled)?)
-        // Old grpcurl asks for this one only.
-        .add_service(reflection().build_v1alpha().map_err(garbled)?)
-        .add_service(AttachmentsServer::new(grpc.clone()).max_decoding_message_size(MESSAGE))
-        .add_service(NetworksServer::new(grpc.clone()).max_decoding_message_size(MESSAGE))
-        .add_service(DaemonServer::new(grpc).max_decoding_message_size(MESSAGE));
+    let routes = routes(Grpc::new(Arc::clone(&service), jobs.clone())).await?;
     tokio::select! {
-        outcome = server.serve_with_incoming(incoming) => outcome?,
+        () = socket::serve(listener, config.admin_group, shares(&config, subids), routes) => {}
         () = stop.asked() => tracing::info!("stopping; containers keep their addresses"),
     }
     if !jobs.drain(DRAIN).await {
@@ -195,6 +165,27 @@ async fn serve(path: &Path, mut config: Config) -> Result<(), Error> {
         tracing::warn!("the audit could not be written to its end; the next start makes up for it");
     }
     Ok(())
+}
+
+/// What users may have of the daemon, given how many descriptors it may have: each attachment may keep one.
+fn shares(config: &Config, subids: Arc<Subids>) -> Shares {
+    let attachments: usize = config.networks.iter().map(|network| network.capacity).sum();
+    Shares::new(limits::connections(confine::raise_descriptors(), attachments + OWN_DESCRIPTORS), subids)
+}
+
+/// Everything that can be called.
+async fn routes(grpc: Grpc) -> Result<Routes, Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AttachmentsServer<Grpc>>().await;
+    health.set_serving::<NetworksServer<Grpc>>().await;
+    health.set_serving::<DaemonServer<Grpc>>().await;
+    Ok(Routes::new(health_service)
+        .add_service(reflection().build_v1().map_err(garbled)?)
+        // Old grpcurl asks for this one only.
+        .add_service(reflection().build_v1alpha().map_err(garbled)?)
+        .add_service(AttachmentsServer::new(grpc.clone()).max_decoding_message_size(limits::MESSAGE))
+        .add_service(NetworksServer::new(grpc.clone()).max_decoding_message_size(limits::MESSAGE))
+        .add_service(DaemonServer::new(grpc).max_decoding_message_size(limits::MESSAGE)))
 }
 
 /// Everything before the first caller that does not need the runtime's patience.

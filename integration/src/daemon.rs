@@ -63,8 +63,8 @@ impl Daemon {
         self
     }
 
-    /// Makes it die at a step (`attach.link`), or fail there (`fail:attach.link`), from the next start on, or
-    /// puts an end to that. The names are `v6podd::fault::STEPS`.
+    /// Makes it die at a step (`attach.link`), fail there (`fail:attach.link`) or stop (`stop:attach.link`),
+    /// from the next start on, or puts an end to that. The names are `v6podd::fault::STEPS`.
     #[track_caller]
     pub fn fault(&mut self, fault: Option<&str>) -> &mut Self {
         assert!(

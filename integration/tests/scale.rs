@@ -265,7 +265,7 @@ fn three_hundred_leases_end_at_once() {
 }
 
 #[test]
-fn a_thousand_cycles_of_one_namespace_keep_nothing() {
+fn case_31_a_thousand_cycles_of_one_namespace_keep_nothing() {
     const COUNT: u32 = 1000;
     let mut site = Site::new();
     let at_rest = site.at_rest();

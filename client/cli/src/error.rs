@@ -148,9 +148,11 @@ impl Error {
                 Code::Unavailable => AWAY,
                 _ => FAILED,
             },
-            Self::NoAttachment(_) | Self::NoHistory { .. } | Self::NoUser(_) | Self::NoProcess(_) | Self::NoNamespace(_) => {
-                NOT_FOUND
-            }
+            Self::NoAttachment(_)
+            | Self::NoHistory { .. }
+            | Self::NoUser(_)
+            | Self::NoProcess(_)
+            | Self::NoNamespace(_) => NOT_FOUND,
             Self::Setup(error) => error.exit_code(),
             // As shells and env(1) have it.
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,

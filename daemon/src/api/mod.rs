@@ -103,9 +103,9 @@ impl attachments_server::Attachments for Grpc {
         let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
         let subject = self.service.subject(caller.peer()).await?;
         let permit = self.service.permit(caller.peer().clone(), &subject, wish)?;
-        let service = Arc::clone(&self.service);
+        let (service, account) = (Arc::clone(&self.service), caller.account());
         let job = move || service.activate(permit, passed);
-        let (attachment, created) = self.jobs.attach(job).await.ok_or(Error::Stopping)??;
+        let (attachment, created) = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::ActivateResponse {
             attachment: Some(self.message(&attachment)),
             created,
@@ -120,9 +120,9 @@ impl attachments_server::Attachments for Grpc {
             Some(deactivate_request::Target::ContainerId(id)) => by_container(&id)?,
             None => return Err(no_target()),
         };
-        let service = Arc::clone(&self.service);
+        let (service, account) = (Arc::clone(&self.service), caller.account());
         let job = move || service.deactivate(caller.peer(), &target);
-        let attachment = self.jobs.detach_waiting(job).await.ok_or(Error::Stopping)??;
+        let attachment = self.jobs.detach_waiting(account, job).await??;
         Ok(Response::new(v1::DeactivateResponse { attachment: Some(self.message(&attachment)) }))
     }
 
@@ -154,9 +154,9 @@ impl attachments_server::Attachments for Grpc {
     async fn check(&self, request: Request<v1::CheckRequest>) -> Answer<v1::CheckResponse> {
         let caller = caller(&request)?;
         let Target::Id(id) = by_id(&request.into_inner().id)? else { return Err(no_target()) };
-        let service = Arc::clone(&self.service);
+        let (service, account) = (Arc::clone(&self.service), caller.account());
         let job = move || service.check(caller.peer(), id);
-        let problems = self.jobs.attach(job).await.ok_or(Error::Stopping)??;
+        let problems = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::CheckResponse { problems }))
     }
 

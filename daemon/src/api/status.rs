@@ -49,6 +49,7 @@ fn code(error: &Error) -> Code {
             | audit::Error::TooMany { .. } => Code::InvalidArgument,
         },
         Error::Busy => Code::Aborted,
+        Error::TooMuchAtOnce => Code::ResourceExhausted,
         Error::Stopping => Code::Unavailable,
     }
 }

@@ -5,7 +5,7 @@
 use super::life::{End, Life};
 
 /// Where they can be filtered: `V6PODD_LOG=warn,v6podd::audit=info` logs them and little else.
-const TARGET: &str = "v6podd::audit";
+pub const TARGET: &str = "v6podd::audit";
 
 /// An attachment was made.
 pub fn started(life: &Life) {

@@ -41,6 +41,7 @@ use tokio::sync::oneshot;
 pub use self::{
     config::Config,
     history::History,
+    journal::TARGET,
     life::{End, Life, Reason},
     query::{Query, Viewer},
 };

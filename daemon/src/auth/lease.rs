@@ -165,7 +165,7 @@ mod tests {
         assert!(matches!(prove(write.try_clone().unwrap()), Err(Error::NotALease)));
         drop(write);
         // The copy that was refused is closed on a thread apart.
-        while super::super::closing(0) > 0 || !lease.has_ended() {
+        while super::super::Closing::of(0).user > 0 || !lease.has_ended() {
             std::thread::yield_now();
         }
         assert!(matches!(prove(fs::File::open("/dev/null").unwrap().into()), Err(Error::NotALease)));

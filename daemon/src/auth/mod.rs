@@ -14,7 +14,7 @@ mod peer;
 pub mod subid;
 pub mod users;
 
-pub use closer::{Unproven, waiting as closing};
+pub use closer::{Closing, Unproven};
 pub use lease::{Found, Holders, Lease};
 pub use namespace::{Host, Namespace, Proof};
 pub use peer::Peer;

@@ -102,7 +102,14 @@ fn every_key_that_the_example_names_exists() {
         example.lines().filter_map(|line| line.strip_prefix("# ")).filter(is_setting).collect();
     let text = lines.join("\n");
     let tables = [
-        "[socket]", "[network.default]", "[dns]", "[consul]", "[audit]", "[[rule]]", "[[reservation]]", "[policy]",
+        "[socket]",
+        "[network.default]",
+        "[dns]",
+        "[consul]",
+        "[audit]",
+        "[[rule]]",
+        "[[reservation]]",
+        "[policy]",
     ];
     assert!(tables.iter().all(|table| text.contains(table)), "{text}");
     if let Err(error @ Error::Syntax { .. }) = parse(&text) {

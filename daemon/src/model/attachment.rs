@@ -218,6 +218,7 @@ impl Attachment {
             id: AttachmentId::from_bits(bits),
             network: NetworkName::from_str("default").unwrap(),
             uid,
+            gid: uid,
             container_id: None,
             name: None,
             aliases: Vec::new(),

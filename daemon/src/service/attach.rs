@@ -116,6 +116,9 @@ impl Service {
         let (peer, wish) = (grant.peer(), grant.wish());
         if let Some(found) = table.by_namespace(grant.namespace().id()) {
             return match found.state {
+                State::Active if table.is_refused(found.id) => {
+                    Ok(Ok(Booking::InTheWay(found.id, Reason::Detach)))
+                }
                 State::Active if peer.may_see(found.uid) => Ok(Ok(Booking::Present(found.clone()))),
                 State::Active => Err(Error::AttachedByAnother),
                 State::Attaching | State::Detaching => Ok(Err(found.id)),

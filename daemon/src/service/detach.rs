@@ -45,10 +45,10 @@ impl Service {
     fn carry_out_detach(&self, attachment: &Attachment, reason: Reason) -> Result<(), Error> {
         let id = attachment.id;
         if let Err(error) = self.undo_everything(attachment) {
-            // The record stays, so that the next start tries again; so does the address, which may
-            // still be in use. The name is free.
-            tracing::error!(%id, %error, "not detached");
-            self.give_up(attachment);
+            // The record stays, so that the next start tries again if we do not succeed before; so does the
+            // address, which may still be in use. The name is free.
+            tracing::error!(%id, uid = attachment.uid, %error, "not detached; it is tried again");
+            self.give_up(attachment, reason);
             return Err(error);
         }
         // Before anybody else can be given the address.
@@ -76,10 +76,14 @@ impl Service {
         Ok(())
     }
 
-    /// A detach failed. It is in use again as far as the table goes: the owner may try again.
-    fn give_up(&self, attachment: &Attachment) {
-        self.table().set_state(attachment.id, State::Active);
+    /// A detach failed. It is in use again as far as the table goes: the owner may try again, and so do we.
+    fn give_up(&self, attachment: &Attachment, reason: Reason) {
+        let mut table = self.table();
+        table.note_refused(attachment.id);
+        table.set_state(attachment.id, State::Active);
+        drop(table);
         self.settled.notify_all();
+        self.try_later(attachment, reason);
     }
 
     fn wait_until_gone(&self, attachment: Attachment) -> Result<Attachment, Error> {

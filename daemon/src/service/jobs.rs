@@ -3,85 +3,235 @@
 //! The kernel does such work inside the system call, under a lock, for milliseconds; and entering a
 //! namespace spoils a thread for anything else. So each job has a fresh thread that ends with it. A job
 //! runs to its end whether or not anybody still waits for it. How many run at once is bounded; attaches
-//! and detaches have their own bounds, so that neither starves the other.
+//! and detaches have their own bounds, so that neither starves the other. Of one user's jobs only a few run
+//! at once and the rest wait for those, so that whoever comes next waits for a few of each user's and not
+//! for all that somebody has asked for.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use tokio::sync::{Semaphore, oneshot};
+
+use super::Error;
 
 /// Attaches at once. The kernel's RTNL lock lets one work at a time; more only overlap the rest.
 const ATTACHES: u32 = 8;
 /// Detaches at once. Most of a deletion is waiting for RCU, outside the lock.
 const DETACHES: u32 = 8;
+/// Of these, one user's.
+const OF_ONE_USER: usize = 2;
+/// Jobs of one user that may wait, if somebody asked for them: as many as a user may have calls. A caller
+/// that gives its call up leaves the job behind.
+const WAITING: usize = 128;
 /// A job's stack in octets.
 const STACK: usize = 256 << 10;
 
 /// Runs jobs. A cheap handle.
 #[derive(Clone)]
 pub struct Jobs {
-    attaches: Arc<Semaphore>,
-    detaches: Arc<Semaphore>,
+    attaches: Arc<Queue>,
+    detaches: Arc<Queue>,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self {
-            attaches: Arc::new(Semaphore::new(ATTACHES as usize)),
-            detaches: Arc::new(Semaphore::new(DETACHES as usize)),
-        }
+        Self { attaches: Arc::new(Queue::new(ATTACHES)), detaches: Arc::new(Queue::new(DETACHES)) }
     }
 }
 
 impl Jobs {
-    /// Runs an attach and gives what it gives. None: the daemon is stopping, or no thread could be made.
-    pub async fn attach<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        run(&self.attaches, job).await.ok()
+    /// Runs an attach for a user and gives what it gives.
+    ///
+    /// # Errors
+    /// [`Error::Stopping`]: also, no thread could be made; [`Error::TooMuchAtOnce`].
+    pub async fn attach<T: Send + 'static>(
+        &self,
+        user: u32,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.attaches.ask(user, job).await
     }
 
-    /// Runs a detach that somebody waits for. None: as above.
+    /// Runs a detach that somebody waits for.
+    ///
+    /// # Errors
+    /// As above.
     pub async fn detach_waiting<T: Send + 'static>(
         &self,
+        user: u32,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        run(&self.detaches, job).await.ok()
+    ) -> Result<T, Error> {
+        self.detaches.ask(user, job).await
     }
 
-    /// Runs a detach that nobody waits for.
-    pub fn detach(&self, job: impl FnOnce() + Send + 'static) {
-        drop(run(&self.detaches, job));
+    /// Runs a detach of something of this user's that nobody asked for. Begun at once; to be awaited or not.
+    pub fn detach(&self, user: u32, job: impl FnOnce() + Send + 'static) {
+        drop(Place::take(&self.detaches, user).run(job));
     }
 
     /// Lets running jobs end and starts no more; false: some were still running when time was up.
     pub async fn drain(&self, deadline: Duration) -> bool {
         let all = async {
-            let _ = self.attaches.acquire_many(ATTACHES).await;
-            self.attaches.close();
-            let _ = self.detaches.acquire_many(DETACHES).await;
-            self.detaches.close();
+            self.attaches.drain(ATTACHES).await;
+            self.detaches.drain(DETACHES).await;
         };
         tokio::time::timeout(deadline, all).await.is_ok()
     }
 }
 
-fn run<T: Send + 'static>(
-    permits: &Arc<Semaphore>,
-    job: impl FnOnce() -> T + Send + 'static,
-) -> oneshot::Receiver<T> {
-    let (done, result) = oneshot::channel();
-    let permits = Arc::clone(permits);
-    tokio::spawn(async move {
-        let Ok(permit) = permits.acquire_owned().await else { return };
-        if let Err(error) = start(move || {
-            let outcome = job();
-            drop(permit);
-            let _ = done.send(outcome);
-        }) {
-            tracing::error!(%error, "no thread for a job: raise TasksMax, or ulimit -u");
+/// Jobs of one kind.
+struct Queue {
+    running: Arc<Semaphore>,
+    users: Mutex<HashMap<u32, User>>,
+}
+
+/// A user has an entry as long as it has jobs.
+struct User {
+    turns: Arc<Semaphore>,
+    jobs: usize,
+}
+
+impl Queue {
+    fn new(at_once: u32) -> Self {
+        Self { running: Arc::new(Semaphore::new(at_once as usize)), users: Mutex::default() }
+    }
+
+    async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        user: u32,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = Place::take(self, user);
+        if place.number > WAITING {
+            return Err(Error::TooMuchAtOnce);
         }
-    });
-    result
+        place.run(job).await.map_err(|_| Error::Stopping)
+    }
+
+    async fn drain(&self, at_once: u32) {
+        let _ = self.running.acquire_many(at_once).await;
+        self.running.close();
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<u32, User>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One job's place among its user's.
+struct Place {
+    queue: Arc<Queue>,
+    user: u32,
+    turns: Arc<Semaphore>,
+    /// How many the user had, this one included.
+    number: usize,
+}
+
+impl Place {
+    fn take(queue: &Arc<Queue>, user: u32) -> Self {
+        let mut users = queue.users();
+        let new = || User { turns: Arc::new(Semaphore::new(OF_ONE_USER)), jobs: 0 };
+        let entry = users.entry(user).or_insert_with(new);
+        entry.jobs += 1;
+        Self { queue: Arc::clone(queue), user, turns: Arc::clone(&entry.turns), number: entry.jobs }
+    }
+
+    fn run<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (done, result) = oneshot::channel();
+        tokio::spawn(async move {
+            let (turns, running) = (Arc::clone(&self.turns), Arc::clone(&self.queue.running));
+            let Ok(turn) = turns.acquire_owned().await else { return };
+            let Ok(permit) = running.acquire_owned().await else { return };
+            if let Err(error) = start(move || {
+                let outcome = job();
+                drop((permit, turn, self));
+                let _ = done.send(outcome);
+            }) {
+                tracing::error!(%error, "no thread for a job: raise TasksMax, or ulimit -u");
+            }
+        });
+        result
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut users = self.queue.users();
+        if let Some(user) = users.get_mut(&self.user) {
+            user.jobs -= 1;
+            if user.jobs == 0 {
+                users.remove(&self.user);
+            }
+        }
+    }
 }
 
 fn start(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("job".to_owned()).stack_size(STACK).spawn(job).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A job that runs until it is told to end, and says that it runs.
+    fn held(running: &mpsc::Sender<()>) -> (impl FnOnce() + Send + use<>, mpsc::Sender<()>) {
+        let (end, ended) = mpsc::channel();
+        let running = running.clone();
+        let job = move || {
+            running.send(()).unwrap();
+            let _ = ended.recv();
+        };
+        (job, end)
+    }
+
+    #[tokio::test]
+    async fn one_users_jobs_do_not_keep_another_waiting() {
+        let jobs = Jobs::default();
+        let (running, seen) = mpsc::channel();
+        let mut ends = Vec::new();
+        let mut asked = Vec::new();
+        for _ in 0..WAITING {
+            let (job, end) = held(&running);
+            ends.push(end);
+            let jobs = jobs.clone();
+            asked.push(tokio::spawn(async move { jobs.attach(1, job).await }));
+        }
+        let mut others = 0;
+        while others < OF_ONE_USER {
+            tokio::task::yield_now().await;
+            others += seen.try_iter().count();
+        }
+        assert_eq!(jobs.attach(2, || "served").await.unwrap(), "served");
+        assert!(matches!(jobs.attach(1, || ()).await, Err(Error::TooMuchAtOnce)));
+        drop(ends);
+        for job in asked {
+            job.await.unwrap().unwrap();
+        }
+        assert_eq!(others + seen.try_iter().count(), WAITING);
+        jobs.attach(1, || ()).await.unwrap();
+        assert!(jobs.attaches.users().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_runs_is_waited_for_and_what_waits_is_not_begun() {
+        let jobs = Jobs::default();
+        let (running, seen) = mpsc::channel();
+        let (job, end) = held(&running);
+        jobs.detach(1, job);
+        while seen.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!jobs.drain(Duration::from_millis(50)).await);
+        drop(end);
+        assert!(jobs.drain(Duration::from_secs(10)).await);
+        assert!(matches!(jobs.detach_waiting(1, || ()).await, Err(Error::Stopping)));
+    }
 }

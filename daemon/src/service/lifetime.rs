@@ -1,34 +1,46 @@
-//! What ends an attachment unasked: the end of its lease, or of its namespace. Nothing polls.
+//! What ends an attachment unasked: the end of its lease, or of its namespace; and what brings it back when
+//! somebody took away what it hangs on. Nothing polls.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{io::Interest, sync::mpsc, task::AbortHandle};
+use tokio::{io::Interest, sync::mpsc, task::AbortHandle, time::sleep};
 
 use super::{Service, jobs::Jobs};
 use crate::{
     audit::Reason,
     auth::Lease,
-    model::{AttachmentId, State},
+    fault::Fault,
+    model::{Attachment, AttachmentId, State},
     network::{self, monitor::Seen},
     sys::pipe::register_end,
 };
+
+/// How long after the kernel refused a detach it is tried again: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// What [`watch`] is told.
 pub enum Order {
     /// Watch this lease, in place of an earlier one of the same attachment.
     Watch(AttachmentId, Arc<Lease>),
-    /// Watch none for this attachment any more.
+    /// The kernel refused to detach this one of this user's: try again in a while.
+    Retry(AttachmentId, u32, Reason),
+    /// The attachment is no more: neither watch nor try anything for it.
     Forget(AttachmentId),
 }
 
 impl Service {
+    // The receiver of orders goes only when the daemon does.
+
     pub(super) fn watch_lease(&self, id: AttachmentId, lease: Arc<Lease>) {
-        // The receiver goes only when the daemon does.
         let _ = self.leases.send(Order::Watch(id, lease));
     }
 
     pub(super) fn forget_lease(&self, id: AttachmentId) {
         let _ = self.leases.send(Order::Forget(id));
+    }
+
+    pub(super) fn try_later(&self, attachment: &Attachment, reason: Reason) {
+        let _ = self.leases.send(Order::Retry(attachment.id, attachment.uid, reason));
     }
 
     /// Detaches if this is still the lease that holds the attachment.
@@ -39,13 +51,19 @@ impl Service {
         }
     }
 
-    fn detach_or_log(&self, id: AttachmentId, reason: Reason) {
-        if let Err(error) = self.detach_unasked(id, reason) {
-            tracing::error!(%id, %error, "detaching what has ended");
+    fn retry(&self, id: AttachmentId, reason: Reason) {
+        if self.table().is_refused(id) {
+            self.detach_or_log(id, reason);
         }
     }
 
-    /// Detaches everything whose link is gone: after messages of the kernel were lost.
+    fn detach_or_log(&self, id: AttachmentId, reason: Reason) {
+        if let Err(error) = self.detach_unasked(id, reason) {
+            tracing::debug!(%id, %error, "detaching what has ended");
+        }
+    }
+
+    /// Detaches everything whose link is gone, and mends the rest: after messages of the kernel were lost.
     fn look_for_gone(&self) {
         let Ok(marked) = network::marked_links() else { return };
         let present: std::collections::HashSet<_> = marked.into_iter().map(|(id, _)| id).collect();
@@ -54,19 +72,68 @@ impl Service {
         for id in gone {
             self.detach_or_log(id, Reason::Namespace);
         }
+        for net in self.networks() {
+            self.mend(net.host_link());
+        }
+    }
+
+    /// Puts the attachments of a network back after the link that carries it came or went: one of our own
+    /// making is made again.
+    fn mend(&self, host_link: &str) {
+        let Some(net) = self.networks().find(|net| net.host_link() == host_link) else { return };
+        let used = |found: &&Attachment| found.network == net.config.name && found.state == State::Active;
+        let attachments: Vec<_> = self.table().attachments().filter(used).cloned().collect();
+        let (mut mended, mut failed) = (0, Vec::new());
+        for attachment in attachments {
+            match net.driver.restore(&attachment) {
+                Ok(true) => mended += 1,
+                // Its link has gone too, of which we are told apart.
+                Ok(false) => {}
+                Err(error) => failed.push(error),
+            }
+            // Who detached it meanwhile may have been ahead of us.
+            if self.table().get(attachment.id).is_none_or(|found| found.state != State::Active)
+                && let Err(error) = net.driver.detach(&attachment, Fault)
+            {
+                failed.push(error);
+            }
+        }
+        let network = &net.config.name;
+        if mended > 0 {
+            tracing::info!(%network, link = host_link, attachments = mended, "the link came or went; put them back");
+        }
+        if let Some(error) = failed.first() {
+            tracing::error!(%network, attachments = failed.len(), %error, "not put back, for one");
+        }
     }
 }
 
-/// Carries out orders until the service is gone: one task for each lease that is held.
+/// Carries out orders until the service is gone: one task for each lease that is held, and one for each
+/// attachment that the kernel does not let go.
 pub async fn watch(service: Arc<Service>, jobs: Jobs, mut orders: mpsc::UnboundedReceiver<Order>) {
     let mut watched: HashMap<AttachmentId, AbortHandle> = HashMap::new();
+    let mut refused: HashMap<AttachmentId, Duration> = HashMap::new();
     while let Some(order) = orders.recv().await {
         let former = match order {
             Order::Watch(id, lease) => {
                 let task = tokio::spawn(wait_for_end(Arc::clone(&service), jobs.clone(), id, lease));
                 watched.insert(id, task.abort_handle())
             }
-            Order::Forget(id) => watched.remove(&id),
+            Order::Retry(id, user, reason) => {
+                let pause = refused.get(&id).map_or(PAUSES.0, |pause| (*pause * 2).min(PAUSES.1));
+                refused.insert(id, pause);
+                let (service, jobs) = (Arc::clone(&service), jobs.clone());
+                let task = tokio::spawn(async move {
+                    sleep(pause).await;
+                    jobs.detach(user, move || service.retry(id, reason));
+                });
+                // Its lease has ended, or is of no account any more.
+                watched.insert(id, task.abort_handle())
+            }
+            Order::Forget(id) => {
+                refused.remove(&id);
+                watched.remove(&id)
+            }
         };
         if let Some(former) = former {
             former.abort();
@@ -88,12 +155,19 @@ async fn wait_for_end(service: Arc<Service>, jobs: Jobs, id: AttachmentId, lease
             _ => break,
         }
     }
+    let Some(user) = owner(&service, id) else { return };
     // Not from this task: detaching makes the watcher forget, that is abort, it.
-    jobs.detach(move || service.lease_ended(id, &lease));
+    jobs.detach(user, move || service.lease_ended(id, &lease));
 }
 
-/// Detaches what the link monitor sees end, until it sees no more.
+fn owner(service: &Service, id: AttachmentId) -> Option<u32> {
+    service.table().get(id).map(|attachment| attachment.uid)
+}
+
+/// Does what the link monitor's news call for, until there is no more.
 pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::UnboundedReceiver<Seen>) {
+    /// Whose work it is that is nobody's.
+    const ROOT: u32 = 0;
     while let Some(event) = seen.recv().await {
         let service = Arc::clone(&service);
         match event {
@@ -101,11 +175,16 @@ pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::Unbounded
             // attached is noted, and detached by who attaches it.
             Seen::Gone(id) => {
                 let state = service.table().note_gone(id);
-                if state == Some(State::Active) {
-                    jobs.detach(move || service.detach_or_log(id, Reason::Namespace));
+                if let (Some(State::Active), Some(user)) = (state, owner(&service, id)) {
+                    jobs.detach(user, move || service.detach_or_log(id, Reason::Namespace));
                 }
             }
-            Seen::Lost => jobs.detach(move || service.look_for_gone()),
+            Seen::Bridge(name) => {
+                if service.networks().any(|net| net.host_link() == name) {
+                    jobs.detach(ROOT, move || service.mend(&name));
+                }
+            }
+            Seen::Lost => jobs.detach(ROOT, move || service.look_for_gone()),
         }
     }
 }

@@ -120,6 +120,9 @@ pub enum Error {
     /// A test asked for it, or a thread could not be made.
     #[error("{0}")]
     Internal(#[from] std::io::Error),
+    /// The caller has asked for more than will be done soon.
+    #[error("too much of what you asked for is not done yet: try again in a moment")]
+    TooMuchAtOnce,
     /// The daemon is stopping.
     #[error("v6podd is stopping: try again in a moment")]
     Stopping,

@@ -66,7 +66,8 @@ impl Namer<'_> {
         if self.is_shared(found) && found.uid != self.subject.uid {
             return None;
         }
-        let ended = self.table.lease(found.id).is_some_and(|lease| lease.has_ended());
+        let lease = self.table.lease(found.id);
+        let ended = self.table.is_refused(found.id) || lease.is_some_and(|lease| lease.has_ended());
         match found.state {
             State::Active if ended => Some(Naming::InTheWay(found.id)),
             State::Detaching => Some(Naming::Busy(found.id)),

@@ -16,6 +16,8 @@ struct Entry {
     lease: Option<Arc<Lease>>,
     /// Its link was seen to go.
     gone: bool,
+    /// It was to be detached, and the kernel refused: not all of it is there any more.
+    refused: bool,
 }
 
 /// Who has a name. Several only where it may be shared.
@@ -101,7 +103,8 @@ impl Table {
     /// Puts an attachment in, or a changed one in place of what it was.
     pub fn put(&mut self, attachment: Attachment) {
         let id = attachment.id;
-        let (lease, gone) = self.take_out(id).map_or((None, false), |entry| (entry.lease, entry.gone));
+        let former = self.take_out(id).map(|entry| (entry.lease, entry.gone, entry.refused));
+        let (lease, gone, refused) = former.unwrap_or_default();
         self.namespaces.insert(attachment.namespace, id);
         if let Some(container) = &attachment.container_id {
             self.containers.insert((attachment.uid, container.clone()), id);
@@ -115,7 +118,7 @@ impl Table {
         if let Some(account) = attachment.account() {
             *self.accounts.entry(account).or_default().entry(attachment.network.clone()).or_default() += 1;
         }
-        self.entries.insert(id, Entry { attachment, lease, gone });
+        self.entries.insert(id, Entry { attachment, lease, gone, refused });
     }
 
     /// Gives an attachment another lease.
@@ -136,6 +139,18 @@ impl Table {
     /// Whether its link has gone.
     pub fn is_gone(&self, id: AttachmentId) -> bool {
         self.entries.get(&id).is_some_and(|entry| entry.gone)
+    }
+
+    /// Notes that the kernel refused to detach it.
+    pub fn note_refused(&mut self, id: AttachmentId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.refused = true;
+        }
+    }
+
+    /// Whether the kernel refused to detach it.
+    pub fn is_refused(&self, id: AttachmentId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.refused)
     }
 
     /// Sets where an attachment stands, and gives it as it is then.

@@ -2,30 +2,29 @@
 //! can bring about (no descriptor left, connections that vanish) makes it wait, not end, and not spin.
 
 use std::{
-    collections::HashMap,
     fs, io,
     os::unix::{
         fs::{DirBuilderExt as _, PermissionsExt as _},
         net as unix,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::net::UnixListener;
-use tokio_stream::Stream as AsyncStream;
+use tokio::net::{UnixListener, UnixStream};
+use tonic::service::Routes;
 
-use super::{CLOSING, Caller, Stream};
+use super::{Caller, Shares, connection};
 use crate::{
-    auth::{self, Peer},
+    auth::{Closing, Peer},
     config, sys,
 };
 
-/// The most connections of one user, administrators aside.
-const PER_USER: usize = 128;
 /// How long accepting rests after it failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How often it is said that accepting rests, at most.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -79,85 +78,65 @@ fn is_served(path: &Path) -> bool {
     !state.is_empty() && !state.starts_with(['Z', 'X'])
 }
 
-/// How many connections each user has.
-#[derive(Clone, Default)]
-struct Seats(Arc<Mutex<HashMap<u32, usize>>>);
-
-/// One connection's place among its user's.
-pub struct Seat {
-    seats: Seats,
-    uid: u32,
-}
-
-impl Seats {
-    fn take(&self, uid: u32) -> (Seat, usize) {
-        let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = seats.entry(uid).or_default();
-        *count += 1;
-        let taken = *count;
-        drop(seats);
-        (Seat { seats: self.clone(), uid }, taken)
+/// Serves connections as they come, each on a task of its own. Ends with the daemon.
+pub async fn serve(listener: UnixListener, admin_group: Option<u32>, shares: Shares, routes: Routes) {
+    let mut acceptor = Acceptor { listener, admin_group, shares, pause: PAUSES.0, told: None };
+    loop {
+        let (stream, caller) = acceptor.next().await;
+        tokio::spawn(connection::serve(stream, caller, routes.clone()));
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = seats.get_mut(&self.uid) {
-            *count -= 1;
-            if *count == 0 {
-                seats.remove(&self.uid);
-            }
-        }
-    }
-}
-
-/// Connections, as they come, each with its caller. Never ends.
-pub fn incoming(
+/// Accepting, and how it fares.
+struct Acceptor {
     listener: UnixListener,
     admin_group: Option<u32>,
-) -> impl AsyncStream<Item = Result<Stream, std::convert::Infallible>> {
-    let seats = Seats::default();
-    // Polled by the server itself: a task and a channel in between would cost each call two hand-overs.
-    futures_util::stream::unfold((listener, seats), move |(listener, seats)| async move {
-        let stream = next(&listener, admin_group, &seats).await;
-        Some((Ok(stream), (listener, seats)))
-    })
+    shares: Shares,
+    /// How long it rests when it fails next.
+    pause: Duration,
+    /// When it last said that it rests.
+    told: Option<Instant>,
 }
 
-async fn next(listener: &UnixListener, admin_group: Option<u32>, seats: &Seats) -> Stream {
-    let mut pause = PAUSES.0;
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                pause = PAUSES.0;
-                if let Some(stream) = admit(stream, admin_group, seats) {
-                    return stream;
+impl Acceptor {
+    async fn next(&mut self) -> (UnixStream, Caller) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    self.pause = PAUSES.0;
+                    if let Some(caller) = admit(&stream, self.admin_group, &self.shares) {
+                        return (stream, caller);
+                    }
                 }
-            }
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "accepting rests");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                Err(error) => self.rest(&error).await,
             }
         }
     }
+
+    async fn rest(&mut self, error: &io::Error) {
+        if self.told.is_none_or(|told| told.elapsed() > TELL) {
+            self.told = Some(Instant::now());
+            tracing::warn!(%error, "accepting rests; so it may for a while");
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
+    }
 }
 
-/// Lets a connection in, or drops it.
-fn admit(stream: tokio::net::UnixStream, admin_group: Option<u32>, seats: &Seats) -> Option<Stream> {
-    let peer = match Peer::of(&stream, admin_group) {
+/// Lets a connection in, or not.
+fn admit(stream: &UnixStream, admin_group: Option<u32>, shares: &Shares) -> Option<Caller> {
+    let peer = match Peer::of(stream, admin_group) {
         Ok(peer) => peer,
         Err(error) => {
-            tracing::warn!(%error, "dropping a connection whose caller the kernel does not know");
+            // Nobody's, and still not to be had for ever.
+            tracing::warn!(uid = u32::MAX, %error, "dropping a connection whose caller the kernel does not know");
             return None;
         }
     };
-    let (seat, taken) = seats.take(peer.uid());
-    let closing = auth::closing(peer.uid());
-    if !peer.is_admin() && (taken > PER_USER || closing > CLOSING) {
-        tracing::info!(uid = peer.uid(), taken, closing, "dropping a connection of a user who has too many");
+    let account = shares.charged(peer.uid());
+    let Some(seat) = shares.seat((!peer.is_admin()).then_some(account), Closing::of(account)) else {
+        tracing::info!(uid = peer.uid(), "dropping a connection of a user who has too many");
         return None;
-    }
-    Some(Stream::new(stream, Caller::new(peer, seat)))
+    };
+    Some(Caller::new(peer, account, seat))
 }

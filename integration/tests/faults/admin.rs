@@ -7,23 +7,22 @@ use crate::site::{GATEWAY, LATER, SOON, Site};
 const BRIDGE: &str = "v6pod0";
 
 #[test]
-fn a_bridge_that_was_deleted_is_made_again() {
+fn case_32_a_bridge_that_was_deleted_is_made_again() {
     let site = Site::new();
     let before = site.at_rest();
     let (first_namespace, first) = site.attach("first");
     eventually(SOON, || site.whole(&first, "first"));
+    for _ in 0..3 {
+        site.host.run(["ip", "link", "delete", BRIDGE]);
+        // Nobody has to call, and no start is needed.
+        eventually(LATER, || site.whole(&first, "first"));
+        first_namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+    }
+    // Somebody may call at that very moment.
     site.host.run(["ip", "link", "delete", BRIDGE]);
-
-    let problems = site.check(&first.id);
-    assert!(problems.iter().any(|problem| problem.contains(BRIDGE)), "{problems:?}");
     let (second_namespace, second) = site.attach("second");
-    eventually(SOON, || site.whole(&second, "second"));
-    second_namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
-
-    // What had lost its bridge has a place on the new one, at the latest after the next start.
-    let mut site = site;
-    site.daemon.restart();
-    eventually(SOON, || site.whole(&first, "first"));
+    eventually(LATER, || site.whole(&second, "second"));
+    eventually(LATER, || site.whole(&first, "first"));
     first_namespace.inside(&["ping", "-6", "-c1", "-W1", &second.address]).run();
     first_namespace.kill();
     second_namespace.kill();
@@ -32,7 +31,24 @@ fn a_bridge_that_was_deleted_is_made_again() {
 }
 
 #[test]
-fn a_bridge_that_was_deleted_does_not_keep_anything_attached() {
+fn case_32_a_bridge_that_is_only_joined_may_be_made_anew() {
+    let make = "ip link add br0 type bridge; ip addr add 2001:db8:1::1/80 dev br0 nodad; ip link set br0 up";
+    let site = Site::joined("br0", make);
+    let (namespace, first) = site.attach("first");
+    namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+    site.host.run(["ip", "link", "delete", "br0"]);
+    let problems = site.check(&first.id);
+    assert!(problems.iter().any(|problem| problem.contains("br0")), "{problems:?}");
+    site.host.sh(make);
+    eventually(LATER, || match site.check(&first.id) {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(format!("{problems:?}")),
+    });
+    namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+}
+
+#[test]
+fn case_32_a_bridge_that_was_deleted_does_not_keep_anything_attached() {
     let site = Site::new();
     let (_namespace, first) = site.attach("first");
     site.host.run(["ip", "link", "delete", BRIDGE]);
@@ -41,7 +57,7 @@ fn a_bridge_that_was_deleted_does_not_keep_anything_attached() {
 }
 
 #[test]
-fn a_port_that_was_deleted_is_a_detach() {
+fn case_30_a_port_that_was_deleted_is_a_detach() {
     let site = Site::new();
     let before = site.at_rest();
     let (namespace, first) = site.attach("first");
@@ -61,7 +77,28 @@ fn a_port_that_was_deleted_is_a_detach() {
 }
 
 #[test]
-fn what_was_altered_is_told_and_put_right_by_a_restart() {
+fn case_30_an_interface_that_was_moved_is_a_detach() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    for restarted in [false, true] {
+        let (namespace, _) = site.attach("first");
+        let other = Namespaces::new(&site.alice, 1);
+        if restarted {
+            site.daemon.restart();
+        }
+        let target = other.pids()[0].to_string();
+        namespace.inside(&["ip", "link", "set", "v6pod0", "netns", &target]).run();
+        eventually(LATER, || site.only(&[]));
+        assert_eq!(site.lookup("first"), "");
+        assert_eq!(other.inside(&["ip", "-o", "link"]).run().stdout.lines().count(), 1);
+        namespace.kill();
+        other.kill();
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+}
+
+#[test]
+fn case_32_what_was_altered_is_told_and_put_right_by_a_restart() {
     let mut site = Site::new();
     let (_namespace, first) = site.attach("first");
     let port = format!("v6p{}", first.id);
@@ -81,7 +118,7 @@ fn what_was_altered_is_told_and_put_right_by_a_restart() {
 }
 
 #[test]
-fn an_interface_may_be_deleted_at_any_moment_of_an_attach() {
+fn case_30_an_interface_may_be_deleted_at_any_moment_of_an_attach() {
     let site = Site::new();
     let before = site.at_rest();
     let namespace = Namespaces::new(&site.alice, 1);

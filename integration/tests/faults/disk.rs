@@ -53,19 +53,19 @@ fn survives(break_it: &str, mend_it: &str, reason: &str) {
 }
 
 #[test]
-fn the_disk_is_full() {
+fn case_32_the_disk_is_full() {
     let fill = "dd if=/dev/zero of=/var/lib/v6pod/filling bs=1k 2>/dev/null || true";
     survives(fill, "rm /var/lib/v6pod/filling", "No space left on device");
 }
 
 #[test]
-fn the_disk_is_read_only() {
+fn case_32_the_disk_is_read_only() {
     let remount = |how: &str| format!("mount -o remount,{how} /var/lib/v6pod");
     survives(&remount("ro"), &remount("rw"), "Read-only file system");
 }
 
 #[test]
-fn the_directory_is_gone() {
+fn case_32_the_directory_is_gone() {
     let mut site = site();
     let (namespace, first) = site.attach("first");
     site.host.sh("rm -r /var/lib/v6pod/attachments");

@@ -54,6 +54,40 @@ fn detaching_fails_at_each_step_and_the_next_try_finishes_it() {
 }
 
 #[test]
+fn detaching_fails_at_each_step_and_the_daemon_tries_again_by_itself() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    let mut refused = 0;
+    for step in steps("detach") {
+        site.restart_with(&format!("fail:{step}"));
+        let namespace = Namespaces::new(&site.alice, 1);
+        let (mut client, _) = site.alice.hold(&namespace, "victim");
+        client.kill9();
+        eventually(LATER, || site.only(&[]).map_err(|error| format!("{step}: {error}")));
+        assert_eq!(site.lookup("victim"), "", "{step}");
+        refused += 1;
+        assert_eq!(site.daemon.log().matches("it is tried again").count(), refused, "{step}");
+        namespace.kill();
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+}
+
+#[test]
+fn what_could_not_be_detached_is_not_given_to_who_asks_for_it_again() {
+    let mut site = Site::new();
+    for step in ["detach.neighbour", "detach.link"] {
+        site.restart_with(&format!("fail:{step}"));
+        let (namespace, victim) = site.attach("victim");
+        site.try_deactivate(&victim.id).expect_failure();
+        let again = attached(&site.alice.try_attach(&namespace, "victim").expect_success().stdout).remove(0);
+        assert_ne!(again.id, victim.id, "{step}: half of it was gone");
+        eventually(SOON, || site.whole(&again, "victim").map_err(|error| format!("{step}: {error}")));
+        site.try_deactivate(&again.id).expect_success();
+        namespace.kill();
+    }
+}
+
+#[test]
 fn detaching_fails_at_each_step_and_the_next_start_finishes_it() {
     let mut site = Site::new();
     for step in steps("detach") {

@@ -79,17 +79,17 @@ fn die_attaching(client: &[&str]) {
 }
 
 #[test]
-fn attaching_what_lasts_as_long_as_its_namespace() {
+fn case_27_attaching_what_lasts_as_long_as_its_namespace() {
     die_attaching(&["attach", "1"]);
 }
 
 #[test]
-fn attaching_with_a_lease_that_the_client_then_gives_up() {
+fn case_27_attaching_with_a_lease_that_the_client_then_gives_up() {
     die_attaching(&["attach", "1", "hold"]);
 }
 
 #[test]
-fn attaching_a_container_with_the_stand_in_for_slirp4netns() {
+fn case_27_attaching_a_container_with_the_stand_in_for_slirp4netns() {
     let mut scene = Scene::new();
     let alice = scene.site.alice.clone();
     for step in steps("attach") {
@@ -133,19 +133,19 @@ fn die_detaching(end: impl Fn(&Site, &Attached, &mut Option<Background>)) {
 }
 
 #[test]
-fn detaching_because_somebody_says_so() {
+fn case_27_detaching_because_somebody_says_so() {
     die_detaching(|site, victim, _| {
         site.try_deactivate(&victim.id).expect_failure();
     });
 }
 
 #[test]
-fn detaching_because_the_lease_has_ended() {
+fn case_27_detaching_because_the_lease_has_ended() {
     die_detaching(|_, _, client| drop(client.take()));
 }
 
 #[test]
-fn detaching_because_the_namespace_has_ended() {
+fn case_27_detaching_because_the_namespace_has_ended() {
     let mut scene = Scene::new();
     for step in steps("detach") {
         let (namespace, _) = scene.site.attach("victim");
@@ -164,7 +164,7 @@ fn detaching_because_the_namespace_has_ended() {
 }
 
 #[test]
-fn recovering() {
+fn case_27_recovering() {
     let mut scene = Scene::new();
     // A start that finishes what an earlier run began passes these steps.
     for step in ["detach.neighbour", "detach.link"] {

@@ -1,11 +1,15 @@
 //! The daemon is killed, or told to stop, while nothing is the matter, or everything; what lasts as long as
 //! something else ends with that, before, after and during its absence.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
+use serde_json::json;
 use v6pod_integration::{Namespaces, Signal, attached, eventually, test_client};
 
-use crate::site::{GATEWAY, LATER, SOON, Site};
+use crate::{
+    site::{Bystander, GATEWAY, LATER, SOON, Site},
+    steps::steps,
+};
 
 #[test]
 fn a_lease_is_found_again_after_a_restart() {
@@ -77,7 +81,7 @@ fn slirp4netns_holds_the_lease_over_a_restart() {
 }
 
 #[test]
-fn sigterm_ends_the_daemon_and_no_container() {
+fn case_33_sigterm_ends_the_daemon_and_no_container() {
     let mut site = Site::new();
     let (_namespace, web) = site.attach("web");
     let watching = ["grpcurl", "-plaintext", "-unix"];
@@ -117,7 +121,7 @@ fn sigterm_in_the_middle_of_much_work() {
 }
 
 #[test]
-fn killed_at_any_moment_of_much_work() {
+fn case_27_killed_at_any_moment_of_much_work() {
     let mut site = Site::new();
     let before = site.at_rest();
     for round in 0..8 {
@@ -148,7 +152,7 @@ fn killed_at_any_moment_of_much_work() {
 }
 
 #[test]
-fn a_namespace_may_end_at_any_moment_of_an_attach() {
+fn case_28_a_namespace_may_end_at_any_moment_of_an_attach() {
     let site = Site::new();
     let before = site.at_rest();
     let race = r#"
@@ -171,8 +175,121 @@ fn a_namespace_may_end_at_any_moment_of_an_attach() {
     assert!(!site.daemon.log().contains("panicked") && !site.daemon.log().contains("ERROR"));
 }
 
+/// Waits until the daemon has stopped, as it was told to.
+#[track_caller]
+fn wait_for_stop(site: &mut Site) {
+    let stat = format!("/proc/{}/stat", site.daemon.process().pid());
+    eventually(LATER, || {
+        let stat = fs::read_to_string(&stat).map_err(|error| error.to_string())?;
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        if state.starts_with('T') { Ok(()) } else { Err(format!("it is not stopped: {state}")) }
+    });
+}
+
 #[test]
-fn a_stopped_daemon_goes_on_where_it_was() {
+fn case_28_the_namespace_ends_at_each_step_of_an_attach() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    for step in steps("attach") {
+        site.restart_with(&format!("stop:{step}"));
+        let namespace = Namespaces::new(&site.alice, 1);
+        let line = format!("{} victim\n", namespace.pids()[0]);
+        let mut client = test_client(&site.alice, &["attach", "1"], &line).spawn();
+        wait_for_stop(&mut site);
+        namespace.kill();
+        site.daemon.process().signal(Signal::CONT);
+        client.wait(LATER);
+        eventually(LATER, || site.only(&[]).map_err(|error| format!("{step}: {error}\n{client}")));
+        assert_eq!(site.lookup("victim"), "", "{step}");
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+    assert!(!site.daemon.log().contains("panicked") && !site.daemon.log().contains("ERROR"));
+}
+
+#[test]
+fn case_28_the_namespace_ends_at_each_step_of_a_detach() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    for step in steps("detach") {
+        site.restart_with(&format!("stop:{step}"));
+        let (namespace, victim) = site.attach("victim");
+        let mut client = test_client(&site.alice, &["detach", "1"], &format!("{}\n", victim.id)).spawn();
+        wait_for_stop(&mut site);
+        namespace.kill();
+        site.daemon.process().signal(Signal::CONT);
+        assert!(client.wait(LATER).success(), "{step}: {client}");
+        site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));
+        eventually(LATER, || before.same_as(&site.host.snapshot()));
+    }
+    assert!(!site.daemon.log().contains("panicked") && !site.daemon.log().contains("ERROR"));
+}
+
+#[test]
+fn case_32_messages_of_the_kernel_are_lost() {
+    let mut site = Site::new();
+    let before = site.at_rest();
+    let (ended, _) = site.attach("ended");
+    let (namespace, kept) = site.attach("kept");
+    site.daemon.process().signal(Signal::STOP);
+    // More than any buffer holds; of what happens then, nothing is told.
+    site.host.sh("for i in $(seq 20000); do echo link set lo mtu $((60000 + i % 2)); done | ip -batch -
+                  ip link set lo mtu 65536; ip link delete v6pod0");
+    ended.kill();
+    site.host.sh("until [ $(ip -o link show type veth | wc -l) = 1 ]; do sleep 0.05; done");
+    site.daemon.process().signal(Signal::CONT);
+    eventually(LATER, || {
+        let lost = site.daemon.log().contains("messages of the kernel were lost");
+        if lost { Ok(()) } else { Err("nothing was lost") }
+    });
+    eventually(LATER, || site.only(&[&kept.id]));
+    eventually(LATER, || site.whole(&kept, "kept"));
+    assert_eq!(site.lookup("ended"), "");
+    namespace.kill();
+    eventually(LATER, || site.only(&[]));
+    eventually(LATER, || before.same_as(&site.host.snapshot()));
+}
+
+/// The daemon's clock, and nobody else's, is put ten years ahead and ten years back.
+#[test]
+fn case_33_the_clock_jumps() {
+    let mut site = Site::with_consul();
+    site.host.write("/tmp/clock", "+0");
+    let library = site.host.sh("ls /usr/lib/*/faketime/libfaketimeMT.so.1").text().to_owned();
+    site.daemon.env("LD_PRELOAD", &library).env("FAKETIME_TIMESTAMP_FILE", "/tmp/clock");
+    site.daemon.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    site.daemon.restart();
+    let bystander = Bystander::new(&site);
+    let year = |site: &Site, name: &str| {
+        let answer = site.call("List", &json!({"name": name}));
+        answer["attachments"][0]["created"].as_str().and_then(|text| text.get(..4)?.parse::<i32>().ok())
+    };
+    let today = year(&site, "web").expect("a year");
+    for (by, years) in [("+3650d", 10), ("-3650d", -10)] {
+        let (namespace, before) = site.attach("before");
+        let held = Namespaces::new(&site.alice, 1);
+        let (mut client, _) = site.alice.hold(&held, "held");
+        site.host.write("/tmp/clock", by);
+        let (later, after) = site.attach("after");
+        let shown = year(&site, "after").expect("a year");
+        assert!((today + years - 1..=today + years).contains(&shown), "the clock did not jump: {shown}");
+        eventually(SOON, || site.whole(&after, "after"));
+        client.kill9();
+        eventually(SOON, || site.only(&[&bystander.attached.id, &before.id, &after.id]));
+        eventually(LATER, || site.consul_knows(&["after", "before", "web"]));
+        site.daemon.kill9();
+        site.daemon.start();
+        site.only(&[&bystander.attached.id, &before.id, &after.id]).expect("all are found again");
+        namespace.kill();
+        later.kill();
+        eventually(LATER, || site.only(&[&bystander.attached.id]));
+        eventually(LATER, || site.consul_knows(&["web"]));
+        site.host.write("/tmp/clock", "+0");
+    }
+    bystander.lost_nothing();
+}
+
+#[test]
+fn case_33_a_stopped_daemon_goes_on_where_it_was() {
     let mut site = Site::new();
     let (web_namespace, web) = site.attach("web");
     let namespace = Namespaces::new(&site.alice, 1);

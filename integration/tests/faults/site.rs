@@ -36,6 +36,16 @@ impl Site {
         Self::with(&[], CONFIGURATION, None)
     }
 
+    /// On a bridge that this script makes and the daemon only joins.
+    #[track_caller]
+    pub fn joined(bridge: &str, make: &str) -> Self {
+        let host = Host::new("one", &["alice"]);
+        host.sh(make);
+        let network = format!("[network.default]\nprefix = \"2001:db8:1::/80\"\njoin = \"{bridge}\"\n");
+        let daemon = host.daemon(&network);
+        Self { daemon, consul: None, alice: host.user("alice"), host }
+    }
+
     /// With a Consul agent.
     #[track_caller]
     pub fn with_consul() -> Self {

@@ -141,8 +141,13 @@ impl Client {
         &self,
         answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
     ) -> Result<T, Status> {
-        let limited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, answer).await });
-        limited.expect("an answer in time").map(tonic::Response::into_inner)
+        self.within(answer).map(tonic::Response::into_inner)
+    }
+
+    /// Waits for whatever it is, and not for ever.
+    pub fn within<T>(&self, work: impl Future<Output = T>) -> T {
+        let limited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, work).await });
+        limited.expect("an answer in time")
     }
 
     /// Another handle of the same connection.

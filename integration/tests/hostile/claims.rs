@@ -21,7 +21,7 @@ fn claiming<T>(message: T) -> Request<T> {
 }
 
 #[test]
-fn claims_in_metadata_are_ignored() {
+fn case_13_claims_in_metadata_are_ignored() {
     let site = Site::new(NETWORK);
     let bobs = Holder::own(&site.bob);
     let client = site.client(site.alice.uid(), &[&bobs.net()]);
@@ -43,7 +43,7 @@ fn status_in_namespace(user: &User, id: &str) -> Output {
 }
 
 #[test]
-fn a_user_namespace_hides_nobody() {
+fn case_14_a_user_namespace_hides_nobody() {
     let site = Site::new(NETWORK);
     for (id, uid) in [("0", site.alice.uid()), ("1", subordinate(&site.alice))] {
         let status = status_in_namespace(&site.alice, id).json();
@@ -58,7 +58,7 @@ fn a_user_namespace_hides_nobody() {
 }
 
 #[test]
-fn a_caller_that_is_gone_before_it_is_accepted_was_still_itself() {
+fn case_12_a_caller_that_is_gone_before_it_is_accepted_was_still_itself() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let script = r#"

@@ -108,19 +108,6 @@ fn malformed_ids_are_refused_wherever_they_are_looked_up() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_refused_unread() {
-    let site = Site::new(NETWORK);
-    let own = Holder::own(&site.alice);
-    let net = own.net();
-    for size in [64 << 10, 1 << 20, 64 << 20] {
-        let outcome = site.client(site.alice.uid(), &[&net]).activate(for_container(&"x".repeat(size)));
-        refused("a large message", outcome, Code::OutOfRange, "message length too large");
-    }
-    drop((own, net));
-    site.is_unharmed();
-}
-
-#[test]
 fn mixed_case_is_one_name_and_two_ids() {
     let site = Site::new(NETWORK);
     let (one, other) = (Holder::own(&site.alice), Holder::own(&site.alice));
@@ -138,7 +125,7 @@ fn mixed_case_is_one_name_and_two_ids() {
 }
 
 #[test]
-fn interface_names_that_cannot_be() {
+fn case_29_interface_names_that_cannot_be() {
     let site = Site::new(NETWORK);
     let own = Holder::own_after(&site.alice, "ip link add eth7 type bridge");
     let net = own.net();

@@ -19,7 +19,7 @@ fn null() -> OwnedFd {
 }
 
 #[test]
-fn three_descriptors_end_the_connection() {
+fn case_08_three_descriptors_end_the_connection() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let (net, null) = (own.net(), null());
@@ -50,11 +50,11 @@ fn three_descriptors_end_the_connection() {
 }
 
 #[test]
-fn all_the_descriptors_that_fit_fifty_times() {
+fn case_09_all_the_descriptors_that_fit_a_thousand_times() {
     let site = Site::new(NETWORK);
     let null = null();
     let all = vec![null.as_fd(); MOST];
-    for _ in 0..50 {
+    for _ in 0..1000 {
         let wire = dial(&site.folder, site.alice.uid());
         // Or hung up on at once, while her earlier ones are being closed.
         let _ = pass(&wire, PREFACE, &all);
@@ -65,7 +65,7 @@ fn all_the_descriptors_that_fit_fifty_times() {
 }
 
 #[test]
-fn descriptors_may_come_in_several_writes() {
+fn case_10_descriptors_may_come_in_several_writes() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let net = own.net();
@@ -82,7 +82,7 @@ fn descriptors_may_come_in_several_writes() {
 }
 
 #[test]
-fn descriptors_are_good_for_one_call() {
+fn case_07_descriptors_are_good_for_one_call() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let net = own.net();

@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The mounted file system, and who passes its files. The server ends first: who has one of them open waits
 /// for it in closing that.
-struct FileSystem {
+pub struct FileSystem {
     server: Background,
     _accomplice: Background,
     socket: std::path::PathBuf,
@@ -37,12 +37,14 @@ struct FileSystem {
 impl FileSystem {
     /// Mounted by alice; answers for now.
     #[track_caller]
-    fn new(site: &Site) -> Self {
+    pub fn new(site: &Site) -> Self {
         site.host.write("/tmp/file_system.py", include_str!("file_system.py"));
         site.host.write("/tmp/accomplice.py", include_str!("accomplice.py"));
         site.host.write("/etc/fuse.conf", "user_allow_other\n");
         site.alice.run(["mkdir", "/home/alice/evil"]);
-        let python = |arguments: &[&str]| site.alice.spawn(["/usr/bin/python3"].iter().chain(arguments));
+        let python = |arguments: &[&str]| {
+            site.alice.spawn(["chrt", "--idle", "0", "/usr/bin/python3"].iter().chain(arguments))
+        };
         let server = python(&["/tmp/file_system.py", "/home/alice/evil", "/tmp/hang"]);
         eventually(LIMIT, || {
             site.alice
@@ -58,12 +60,12 @@ impl FileSystem {
     }
 
     /// From now on it keeps everybody waiting.
-    fn hang(&self, site: &Site) {
+    pub fn hang(&self, site: &Site) {
         site.host.write("/tmp/hang", "");
     }
 
     /// It answers again.
-    fn relent(&self, site: &Site) {
+    pub fn relent(&self, site: &Site) {
         fs::remove_file(site.host.path("/tmp/hang")).expect("it was there");
     }
 
@@ -78,7 +80,7 @@ impl FileSystem {
     }
 
     /// Sends octets with descriptors of its files, by their names, and of what is `given`.
-    fn pass(
+    pub fn pass(
         &self,
         wire: &UnixStream,
         octets: &[u8],
@@ -110,7 +112,7 @@ impl FileSystem {
 }
 
 #[test]
-fn a_file_that_claims_to_be_a_namespace_is_none() {
+fn case_06_a_file_that_claims_to_be_a_namespace_is_none() {
     let site = Site::new(NETWORK);
     let system = FileSystem::new(&site);
     let claims = "import fcntl; print(hex(fcntl.ioctl(open('/home/alice/evil/file'), 0xb703)))";
@@ -126,7 +128,7 @@ fn a_file_that_claims_to_be_a_namespace_is_none() {
 }
 
 #[test]
-fn a_file_that_hangs_holds_up_nobody() {
+fn case_06_a_file_that_hangs_holds_up_nobody() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let system = FileSystem::new(&site);
@@ -160,7 +162,7 @@ fn a_file_that_hangs_holds_up_nobody() {
 }
 
 #[test]
-fn a_fifo_that_hangs_holds_up_nobody() {
+fn case_06_a_fifo_that_hangs_holds_up_nobody() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let system = FileSystem::new(&site);
@@ -186,7 +188,7 @@ fn a_fifo_that_hangs_holds_up_nobody() {
 }
 
 #[test]
-fn files_that_hang_do_not_pile_up() {
+fn case_06_files_that_hang_do_not_pile_up() {
     let site = Site::new(NETWORK);
     let system = FileSystem::new(&site);
     let before = site.descriptors();
@@ -214,8 +216,31 @@ fn files_that_hang_do_not_pile_up() {
     site.log_is_clean();
 }
 
+/// Whether the built-in DNS answers.
+fn answers(site: &Site) -> bool {
+    site.host.try_run(["dig", "+time=1", "+tries=1", "@2001:db8:1::1", "x.v6pod", "AAAA"]).success()
+}
+
 #[test]
-fn a_daemon_that_is_held_up_can_be_replaced() {
+fn case_06_a_daemon_that_is_held_up_and_told_to_end_can_be_replaced() {
+    let mut site = is_replaced(Signal::TERM, |site| {
+        eventually(LIMIT, || if answers(site) { Ok(()) } else { Err("no DNS") });
+    });
+    site.daemon.stop();
+}
+
+/// What is left of the daemon keeps all that it had open, the DNS port among it: nothing can be done about
+/// that but to end the file system, of which the log speaks.
+#[test]
+fn case_06_a_daemon_that_is_held_up_and_killed_can_be_replaced() {
+    let site = is_replaced(Signal::KILL, |_| {});
+    eventually(2 * LIMIT, || if answers(&site) { Ok(()) } else { Err("no DNS") });
+}
+
+/// The daemon gets this signal while it waits for the file system; what its successor can do is looked at
+/// before the file system ends. Gives the site with the successor.
+#[track_caller]
+fn is_replaced(signal: Signal, look: impl FnOnce(&Site)) -> Site {
     let mut site = Site::new(NETWORK);
     let kept = Holder::own(&site.alice);
     let before = site.alices(&[&kept.net()], ()).expect("her own").attachment;
@@ -231,7 +256,7 @@ fn a_daemon_that_is_held_up_can_be_replaced() {
         NO_NAMESPACE,
     );
     system.holds_somebody("flush");
-    site.daemon.process().signal(Signal::TERM);
+    site.daemon.process().signal(signal);
     // What is left of it keeps waiting for the file system, and cannot be waited for.
     successor.launch();
     eventually(LIMIT, || {
@@ -243,8 +268,10 @@ fn a_daemon_that_is_held_up_can_be_replaced() {
     site.alices(&[&own.net(), &read], ()).expect("alice is served too");
     let after = site.alices(&[&kept.net()], ()).expect("her own");
     assert_eq!((after.created, after.attachment), (false, before), "her container was kept");
+    look(&site);
     drop(system);
     drop(own);
     site.daemon.wait(LIMIT);
-    successor.stop();
+    site.daemon = successor;
+    site
 }

@@ -24,43 +24,97 @@ const HOSTS: &str = "the host's own network namespace";
 /// What is passed, and how it is refused.
 type Row = (&'static str, Vec<OwnedFd>, Code, &'static str);
 
-#[test]
-fn only_ones_own_namespace_passes_by_default() {
-    whole_table(NETWORK, true);
+/// Does the same however ownership is proven: by default, by ioctls alone, and by the probe.
+fn however_proven(attack: impl Fn(&Site)) {
+    for proof in ["", "namespace_proof = \"ioctl\"\n", "namespace_proof = \"probe\"\n"] {
+        let site = Site::new(&format!("{proof}{NETWORK}"));
+        attack(&site);
+        site.is_unharmed();
+        site.log_is_clean();
+    }
+}
+
+#[track_caller]
+fn all_refused(site: &Site, rows: Vec<Row>) {
+    for (what, passed, code, gist) in rows {
+        refused(what, site.alices(&passed.iter().collect::<Vec<_>>(), ()), code, gist);
+        drop(passed);
+        site.is_unharmed();
+    }
 }
 
 #[test]
-fn only_ones_own_namespace_passes_when_ioctls_prove_it() {
-    whole_table(&format!("namespace_proof = \"ioctl\"\n{NETWORK}"), true);
+fn case_01_the_hosts_own_namespace_is_refused() {
+    however_proven(|site| {
+        let host = || File::open(format!("/proc/{}/ns/net", site.host.pid())).expect("it can be opened");
+        for uid in [site.alice.uid(), 0] {
+            refused("the host's", site.activate(uid, &[&host().into()], ()), Code::PermissionDenied, HOSTS);
+        }
+    });
 }
 
 #[test]
-fn only_ones_own_namespace_passes_when_the_probe_proves_it() {
-    whole_table(&format!("namespace_proof = \"probe\"\n{NETWORK}"), false);
+fn case_02_namespaces_of_others_are_refused() {
+    however_proven(|site| {
+        all_refused(site, others(site));
+        roots_limits(site);
+        let own = Holder::own(&site.alice);
+        subordinate_is_denied(site, &own);
+    });
+}
+
+#[test]
+fn case_03_ones_own_namespaces_pass() {
+    however_proven(|site| {
+        let own = Holder::own(&site.alice);
+        for (what, namespace) in alices_own(site, &own) {
+            let answer = site.alices(&[&namespace], ()).unwrap_or_else(|status| panic!("{what}: {status}"));
+            let attachment = answer.attachment.expect("the answer holds it");
+            assert!(answer.created && attachment.uid == site.alice.uid() && !attachment.leased, "{what}");
+            assert_eq!(site.count(), 1, "{what}");
+            site.deactivate(site.alice.uid(), &attachment.id);
+        }
+        own.end();
+    });
 }
 
 /// The one difference: whoever owns an inner user namespace and not the outermost one is known by ioctls
-/// (`sees_inner`) and not by the probe, which stands in the initial one (`cap_capable`).
-fn whole_table(configuration: &str, sees_inner: bool) {
-    let site = Site::new(configuration);
-    let own = Holder::own(&site.alice);
-    for (what, passed, code, gist) in no_namespaces(&site, &own).into_iter().chain(others(&site)) {
-        refused(what, site.alices(&passed.iter().collect::<Vec<_>>(), ()), code, gist);
+/// and not by the probe, which stands in the initial one (`cap_capable`).
+#[test]
+fn case_03_what_a_process_in_a_container_made_is_its_own_where_the_kernel_says_so() {
+    for (proof, passes) in [("ioctl", true), ("probe", false)] {
+        let site = Site::new(&format!("namespace_proof = \"{proof}\"\n{NETWORK}"));
+        subordinates_own(&site, passes);
         site.is_unharmed();
     }
-    roots_limits(&site);
-    subordinate_is_denied(&site, &own);
-    subordinates_own(&site, sees_inner);
-    for (what, namespace) in alices_own(&site, &own) {
-        let answer = site.alices(&[&namespace], ()).unwrap_or_else(|status| panic!("{what}: {status}"));
-        let attachment = answer.attachment.expect("the answer holds it");
-        assert!(answer.created && attachment.uid == site.alice.uid() && !attachment.leased, "{what}");
-        assert_eq!(site.count(), 1, "{what}");
-        site.deactivate(site.alice.uid(), &attachment.id);
-    }
-    own.end();
+}
+
+#[test]
+fn case_04_what_is_no_namespace_is_refused() {
+    however_proven(|site| {
+        let own = Holder::own(&site.alice);
+        let rows = no_namespaces(site, &own);
+        let rows = rows.into_iter().filter(|(what, ..)| !what.contains("pidfd"));
+        all_refused(site, rows.collect());
+    });
+}
+
+#[test]
+fn case_05_a_pidfd_is_refused() {
+    however_proven(|site| {
+        let own = Holder::own(&site.alice);
+        let rows: Vec<_> =
+            no_namespaces(site, &own).into_iter().filter(|(what, ..)| what.contains("pidfd")).collect();
+        assert_eq!(rows.len(), 3);
+        all_refused(site, rows);
+    });
+}
+
+#[test]
+fn case_07_no_descriptor_is_refused() {
+    let site = Site::new(NETWORK);
+    refused("nothing", site.alices(&[], ()), Code::InvalidArgument, NONE_PASSED);
     site.is_unharmed();
-    site.log_is_clean();
 }
 
 /// Everything that is no network namespace.
@@ -74,7 +128,6 @@ fn no_namespaces(site: &Site, own: &Holder) -> Vec<Row> {
     dead.end();
     site.host.write("/home/alice/file", "words");
     vec![
-        ("nothing", vec![], Code::InvalidArgument, NONE_PASSED),
         invalid("a file", open(site.host.path("/home/alice/file"))),
         invalid("a folder", open(site.host.path("/home/alice"))),
         invalid("a socket", socket.into()),
@@ -93,9 +146,7 @@ fn no_namespaces(site: &Site, own: &Holder) -> Vec<Row> {
 fn others(site: &Site) -> Vec<Row> {
     let denied = |what, passed| (what, vec![passed], Code::PermissionDenied, NOT_YOURS);
     let machine = File::open("/proc/self/ns/net").expect("it can be opened");
-    let host = File::open(format!("/proc/{}/ns/net", site.host.pid())).expect("it can be opened");
     vec![
-        ("the host's own", vec![host.into()], Code::PermissionDenied, HOSTS),
         denied("the machine's", machine.into()),
         denied("root's", Holder::roots(&site.host).net()),
         denied("another user's", Holder::own(&site.bob).net()),
@@ -114,10 +165,8 @@ fn alices_own(site: &Site, own: &Holder) -> [(&'static str, OwnedFd); 4] {
     ]
 }
 
-/// Root may attach anybody's, but not the host's own.
+/// Root may attach anybody's.
 fn roots_limits(site: &Site) {
-    let host = File::open(format!("/proc/{}/ns/net", site.host.pid())).expect("it can be opened").into();
-    refused("root", site.activate(0, &[&host], ()), Code::PermissionDenied, HOSTS);
     let bobs = Holder::own(&site.bob);
     let attachment =
         site.activate(0, &[&bobs.net()], ()).expect("root may").attachment.expect("an attachment");

@@ -7,10 +7,15 @@
 mod caller;
 mod claims;
 mod configuration;
+mod crowds;
 mod fields;
 mod floods;
+mod frames;
+mod full_tilt;
 mod fuse;
+mod handshake;
 mod holder;
+mod http2;
 mod identity;
 mod leases;
 mod races;

@@ -51,7 +51,7 @@ fn fifty_at_once_for_one_namespace_share_one_attachment() {
 }
 
 #[test]
-fn a_caller_that_dies_leaves_all_or_nothing() {
+fn case_19_a_caller_that_dies_leaves_all_or_nothing() {
     let site = Site::new(NETWORK);
     for step in 0..40u64 {
         let own = Holder::own(&site.alice);
@@ -66,7 +66,7 @@ fn a_caller_that_dies_leaves_all_or_nothing() {
 }
 
 #[test]
-fn a_caller_that_dies_with_its_lease_leaves_nothing() {
+fn case_19_a_caller_that_dies_with_its_lease_leaves_nothing() {
     let site = Site::new(NETWORK);
     let own = Holder::own(&site.alice);
     let net = own.net();

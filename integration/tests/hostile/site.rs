@@ -22,7 +22,7 @@ use crate::{
 pub const NETWORK: &str = "[network.default]\nprefix = \"2001:db8:1::/80\"\n";
 
 /// What anybody else's call may take while the daemon is under attack.
-const PROMPT: Duration = Duration::from_secs(1);
+pub const PROMPT: Duration = Duration::from_secs(1);
 /// What the kernel may take to finish what was closed or killed.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -144,6 +144,18 @@ impl Site {
     /// The daemon's open descriptors.
     pub fn descriptors(&self) -> usize {
         descriptors(self.pid)
+    }
+
+    /// The daemon's process, as the machine numbers it.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The daemon's resident memory in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("proc_pid_status(5)");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// What the daemon has computed for so far.

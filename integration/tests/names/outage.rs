@@ -117,7 +117,7 @@ impl Crowd {
 }
 
 #[test]
-fn consul_is_away_and_comes_back_with_all_it_had() {
+fn case_25_consul_is_away_and_comes_back_with_all_it_had() {
     let mut crowd = Crowd::new(Consul::on_disk);
     crowd.site.consul.stop();
     let away = Instant::now();
@@ -128,7 +128,7 @@ fn consul_is_away_and_comes_back_with_all_it_had() {
 }
 
 #[test]
-fn consul_is_away_and_comes_back_empty() {
+fn case_26_consul_is_away_and_comes_back_empty() {
     let mut crowd = Crowd::new(Consul::in_memory);
     crowd.site.consul.kill9();
     let away = Instant::now();
@@ -140,7 +140,7 @@ fn consul_is_away_and_comes_back_empty() {
 }
 
 #[test]
-fn consul_hangs() {
+fn case_25_consul_hangs() {
     let crowd = Crowd::new(Consul::in_memory);
     // Connections are accepted by the kernel, and nothing ever comes back.
     crowd.site.host.run(["pkill", "-STOP", "-x", "consul"]);
@@ -150,7 +150,7 @@ fn consul_hangs() {
 }
 
 #[test]
-fn consul_forgets_everything_unnoticed() {
+fn case_26_consul_forgets_everything_unnoticed() {
     let mut site = Site::new(&["alice"]);
     let alice = site.host.user("alice");
     let web = site.start(&alice, "web");
@@ -163,7 +163,7 @@ fn consul_forgets_everything_unnoticed() {
 }
 
 #[test]
-fn consul_is_away_when_the_daemon_starts() {
+fn case_25_consul_is_away_when_the_daemon_starts() {
     let host = Host::new("one", &["alice"]);
     let alice = host.user("alice");
     let mut consul = host.consul();

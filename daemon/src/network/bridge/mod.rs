@@ -84,8 +84,7 @@ impl Bridge {
         if let Some(link) = self.present(socket)? {
             return Ok(link);
         }
-        self.create(socket)?;
-        socket.link_by_name(&self.name).map_err(Error::step("finding the bridge", &self.name))
+        self.create(socket)
     }
 
     /// The bridge as it is now, if it is there. An own one need not be.
@@ -102,12 +101,15 @@ impl Bridge {
         }
     }
 
-    fn create(&self, socket: &mut Socket) -> Result<(), Error> {
-        socket
-            .one(request::bridge(&self.name, self.mac, self.mtu))
-            .map_err(Error::step("creating the bridge", &self.name))?;
-        let link = socket.link_by_name(&self.name).map_err(Error::step("finding the bridge", &self.name))?;
-        self.set_up(socket, link.index)
+    fn create(&self, socket: &mut Socket) -> Result<Link, Error> {
+        match socket.one(request::bridge(&self.name, self.mac, self.mtu)) {
+            // Another job of ours was faster, or somebody else, which is looked at below.
+            Err(error) if is(&error, Errno::EXIST) => {}
+            other => other.map_err(Error::step("creating the bridge", &self.name))?,
+        }
+        let link = self.present(socket)?.ok_or_else(|| Error::NoBridge(self.name.clone()))?;
+        self.set_up(socket, link.index)?;
+        Ok(link)
     }
 
     /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, the gateway's

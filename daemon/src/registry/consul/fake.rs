@@ -1,7 +1,7 @@
 //! A Consul agent for tests, as far as it is used, which can be told to misbehave.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,8 @@ pub enum Mood {
     Hanging,
     /// Hangs up at once.
     Resetting,
+    /// Does what it is asked to, and hangs up without a word.
+    Mute,
     /// Lists something else.
     Garbage(&'static [u8]),
     /// Takes its time over each registration, then does it.
@@ -110,10 +112,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, memory: Arc<Mute
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    memory: Arc<Mutex<Memory>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, memory: Arc<Mutex<Memory>>) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let mood = memory.lock().unwrap().mood.clone();
@@ -121,6 +120,9 @@ async fn answer(
         tokio::time::sleep(*pause).await;
     }
     let (status, body) = act(&mut memory.lock().unwrap(), &head, &body, &mood);
+    if let (Mood::Mute, true) = (&mood, head.uri.path().contains("register")) {
+        return Err(io::Error::other("no answer"));
+    }
     Ok(Response::builder().status(status).body(Full::new(body)).unwrap())
 }
 

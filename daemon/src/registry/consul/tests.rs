@@ -123,7 +123,7 @@ async fn the_unix_socket_and_a_token_that_changes() {
 }
 
 #[tokio::test]
-async fn faults_are_survived_and_block_nobody() {
+async fn case_25_faults_are_survived_and_block_nobody() {
     for mood in [
         Mood::Failing,
         Mood::Resetting,
@@ -149,7 +149,7 @@ async fn faults_are_survived_and_block_nobody() {
 }
 
 #[tokio::test]
-async fn an_agent_that_hangs_costs_its_timeout() {
+async fn case_25_an_agent_that_hangs_costs_its_timeout() {
     let (fake, address) = Fake::tcp().await;
     fake.set(Mood::Hanging);
     let consul = start(&format!("http://{address}"));
@@ -160,6 +160,24 @@ async fn an_agent_that_hangs_costs_its_timeout() {
     .await;
     fake.set(Mood::Fine);
     until("caught up", 8, async || fake.names() == ["web"]).await;
+}
+
+#[tokio::test]
+async fn case_26_an_answer_that_is_lost_leaves_one_entry() {
+    let (fake, address) = Fake::tcp().await;
+    fake.set(Mood::Mute);
+    let consul = start(&format!("http://{address}"));
+    consul.publish(&record(1, "web"));
+    until("done, and not known to be", 3, async || fake.names() == ["web"] && !consul.status().healthy).await;
+    consul.publish(&record(2, "gone"));
+    until("done too", 8, async || fake.names() == ["web", "gone"]).await;
+    consul.withdraw(record(2, "gone").id);
+    fake.set(Mood::Fine);
+    until("agreed", 8, async || fake.names() == ["web"] && consul.status().healthy).await;
+    // It was looked up, and not asked for again.
+    let memory = fake.memory.lock().unwrap();
+    let asked = memory.requests.iter().filter(|request| request.contains("/register?")).count();
+    assert_eq!((asked, memory.services.len()), (2, 1), "{:?}", memory.requests);
 }
 
 #[tokio::test]
@@ -236,7 +254,7 @@ async fn tampering_is_mended() {
 }
 
 #[tokio::test]
-async fn an_agent_that_comes_back_empty_is_filled_again() {
+async fn case_26_an_agent_that_comes_back_empty_is_filled_again() {
     let (fake, address) = Fake::tcp().await;
     let consul = start(&format!("http://{address}"));
     for number in 0..50 {
