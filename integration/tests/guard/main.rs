@@ -4,3 +4,4 @@
 mod caches;
 mod forged;
 mod site;
+mod survival;

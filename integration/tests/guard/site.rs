@@ -39,6 +39,21 @@ impl Container {
         Self { namespace, attached }
     }
 
+    /// Attaches a new namespace to a network, as a user with this primary group.
+    #[track_caller]
+    pub fn on(network: &str, user: &User, group: u32, name: &str) -> Self {
+        let namespace = Namespaces::new(user, 1);
+        let (uid, gid) = (format!("--reuid={}", user.uid()), format!("--regid={group}"));
+        let pid = namespace.pids()[0].to_string();
+        let attach = ["setpriv", &uid, &gid, "--clear-groups", "--", "v6pod", "--json", "attach"];
+        let attach = [&attach[..], &["--network", network, "--name", name, &pid]].concat();
+        let answer = user.host().run(attach).json();
+        let text = |key: &str| answer["attachment"][key].as_str().unwrap_or_default().to_owned();
+        let attached = Attached { id: text("id"), address: text("address"), took: Duration::ZERO };
+        assert!(!attached.address.is_empty(), "{answer}");
+        Self { namespace, attached }
+    }
+
     /// Its address.
     pub fn address(&self) -> &str {
         &self.attached.address
