@@ -3,5 +3,7 @@
 
 mod caches;
 mod forged;
+mod isolation;
+mod ruleset;
 mod site;
 mod survival;
