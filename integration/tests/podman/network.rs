@@ -100,7 +100,7 @@ fn what_is_set_on_the_host_is_what_was_announced() {
     let alice = site.host.user("alice");
     serve(&alice, "web", &[]);
     let port = site.attachments()[0]["host_interface"].as_str().expect("a port").to_owned();
-    assert_eq!(read(&format!("{port}/accept_ra")), "0");
+    assert_eq!(read(&format!("{port}/disable_ipv6")), "1", "a port is the bridge's business only");
     let after = site.host.run(["cat", "/sys/class/net/v6pod0/address"]).text().to_owned();
     assert_eq!(before, after, "the bridge's MAC stays as ports come");
     assert_eq!(address(&alice, "web"), site.attachments()[0]["address"].as_str().expect("an address"));

@@ -7,7 +7,7 @@
 use std::{io, sync::Arc, thread, time::Duration};
 
 use netlink_sys::{SocketAddr, protocols::NETLINK_NETFILTER};
-use rustix::io::Errno;
+use rustix::{io::Errno, net::sockopt::set_socket_recv_buffer_size_force};
 
 use super::{
     Rules, ruleset,
@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The receive buffer in octets. Our own changes are announced to us too.
-const BUFFER: u32 = 4 << 20;
+const BUFFER: usize = 4 << 20;
 /// Attributes of `NFT_MSG_NEWGEN`.
 const GENERATION_PID: i32 = 2;
 const GENERATION_NAME: i32 = 3;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Watches on a thread of its own for as long as the daemon runs.
 pub fn start(rules: &Arc<Rules>) -> io::Result<()> {
     let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
-    socket.set_rx_buf_sz(BUFFER)?;
+    set_socket_recv_buffer_size_force(&socket, BUFFER)?;
     socket.bind(&SocketAddr::new(0, 0))?;
     socket.add_membership(libc::NFNLGRP_NFTABLES.unsigned_abs())?;
     let rules = Arc::clone(rules);

@@ -1,0 +1,9 @@
+//! The guard, attacked by a container's root. Every attack is also made with the guard off: the control
+//! that shows that it works. Tests are named after the cases in docs/security.md.
+
+mod caches;
+mod forged;
+mod isolation;
+mod ruleset;
+mod site;
+mod survival;
