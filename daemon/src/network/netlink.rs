@@ -175,18 +175,6 @@ impl Socket {
         self.link(message)
     }
 
-    /// The link with this name in another namespace, by this one's number for that ([`Link::peer_namespace`]).
-    /// Linux 4.16; an older kernel looks here.
-    ///
-    /// # Errors
-    /// `ENODEV`: there is none. `EINVAL`: there is no such number.
-    pub fn link_elsewhere(&mut self, namespace: i32, name: &str) -> io::Result<Link> {
-        let mut message = LinkMessage::default();
-        message.attributes =
-            vec![LinkAttribute::IfNetnsId(namespace), LinkAttribute::IfName(name.to_owned())];
-        self.link(message)
-    }
-
     fn link(&mut self, message: LinkMessage) -> io::Result<Link> {
         match self.get(RouteNetlinkMessage::GetLink(message))? {
             RouteNetlinkMessage::NewLink(found) => Ok(read_link(&found)),

@@ -1,6 +1,10 @@
 //! All that may differ between the wrapper and the real slirp4netns: this list, and nothing else.
 //!
 //! What may differ also has to: a difference that is not there fails the test like one that is not listed.
+//!
+//! No entry of the tables is about what is the wrapper's alone: its settings (a mistake in them costs a line, and
+//! `required` a start), and standard descriptors that are closed, which the wrapper, like every program in
+//! Rust, opens as /dev/null.
 
 use crate::{case::Case, site::Record};
 

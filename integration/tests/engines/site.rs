@@ -63,10 +63,13 @@ impl Site {
         self.address(user, name)
     }
 
-    /// The address that a running container has.
+    /// The one address that a running container has.
     #[track_caller]
     pub fn address(&self, user: &User, container: &str) -> String {
-        self.addresses(user, container).pop().unwrap_or_else(|| panic!("no address\n{}", self.daemon.log()))
+        let [address] = &self.addresses(user, container)[..] else {
+            panic!("{:?}\n{}", self.addresses(user, container), self.daemon.log())
+        };
+        address.clone()
     }
 
     /// The addresses that a running container has of ours, whatever the interface.

@@ -32,7 +32,7 @@ fn paths_out_of_reach() {
     ] {
         // The hook is told of a process.
         for front_end in FrontEnd::ALL.into_iter().filter(|front_end| *front_end != FrontEnd::Hook) {
-            let output = site.call_for(front_end, path, "", &[]).try_run();
+            let output = site.call_for(front_end, path, "").try_run();
             let complains = front_end.complains(&output, Streams::BOTH);
             // What cannot be opened the real slirp4netns cannot open either, and says so.
             let is_wrapper = matches!(front_end, FrontEnd::Wrapper | FrontEnd::PatchedPodman);

@@ -5,26 +5,30 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 use crate::site::{FrontEnd, Site, Streams};
 
 /// All that is read anywhere, and some that is not.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 16] = [
     "V6POD_SOCKET",
     "V6POD_NETWORK",
     "V6POD_NAME",
     "V6POD_REQUIRED",
     "V6POD_SLIRP4NETNS",
-    "V6POD_WRAPPER_PID",
+    "V6POD_SHIM_PID",
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "CONTAINERS_STORAGE_CONF",
     "HOME",
     "PATH",
-    "LANG",
+    "TERM",
     "CNI_ARGS",
     "v6pod_id",
     "v6pod_user",
 ];
 
+/// The worst come first.
 fn values() -> Vec<OsString> {
     let long = vec![b'x'; 100_000];
-    let values = [&b"\xff\xfe"[..], b"\n\x1b[2J\r", b"/", b"../..", "\u{202e}\u{2028}".as_bytes(), &long];
+    let odd = "\u{202e}\u{2028}".as_bytes();
+    let values = [&b"\xff\xfe"[..], b"\n\x1b[2J\r", &long, b"/", b"../..", odd];
     values.into_iter().map(|value| OsString::from_vec(value.to_vec())).collect()
 }
 
@@ -32,9 +36,9 @@ fn values() -> Vec<OsString> {
 fn variables_of_any_kind() {
     let site = Site::new();
     for name in VARIABLES {
-        for value in values() {
+        for value in &values()[..3] {
             for front_end in FrontEnd::ALL {
-                let command = site.call(front_end, &[]).env(name, &value);
+                let command = site.call_with(front_end, name, value);
                 front_end.complains(&command.try_run(), Streams::BOTH);
             }
             site.clean();
@@ -62,8 +66,7 @@ fn arguments_of_any_kind() {
 fn a_hint_of_any_kind() {
     let site = Site::new();
     for value in values() {
-        let more = [OsString::from("-m1500")];
-        let output = site.call(FrontEnd::Wrapper, &more).env("v6pod_id", &value).try_run();
+        let output = site.call_with(FrontEnd::Wrapper, "v6pod_id", &value).try_run();
         assert!(!FrontEnd::PatchedPodman.complains(&output, Streams::BOTH), "{output}");
         site.clean();
     }

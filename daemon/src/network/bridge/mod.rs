@@ -6,7 +6,7 @@
 //! forwarding entry of its MAC; the host gets a permanent neighbour entry. So nothing that a container
 //! says about addresses changes a table of the host. Inside, addresses carry NODAD: that they are
 //! unique is ours to guarantee, and duplicate address detection would take a second. The ends come up
-//! last, the host's at the very end.
+//! last: the host's, and then the one inside, when it has its addresses.
 //!
 //! Detaching removes the host's end by its name; the far end, the port, its forwarding entry and the
 //! routes go with it.

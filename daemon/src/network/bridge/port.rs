@@ -118,28 +118,23 @@ impl Bridge {
                 }
             }
             socket.send(requests)?.into_iter().collect::<io::Result<()>>()?;
-            match self.gateway.filter(|_| attachment.default_route) {
-                Some(gateway) => {
-                    source_routing::set_up(&mut socket, index, attachment.address, self.prefix, gateway)
-                }
-                None => Ok(()),
+            if let Some(gateway) = self.gateway.filter(|_| attachment.default_route) {
+                source_routing::set_up(&mut socket, index, attachment.address, self.prefix, gateway)?;
             }
+            // Here, what `make_ready` does for the other end.
+            socket.link_by_name(name).map(drop)
         })
         .map_err(Error::step("configuring the interface inside", name))
     }
 
     /// Has the kernel do at once what it otherwise does some time after a port came up: let the port forward,
-    /// and the bridge and the interface inside send. What they are given to send before that is lost.
+    /// and the bridge send. What they are given to send before that is lost.
     ///
     /// The kernel leaves it to a work item, which waits for RTNL like everybody else. But before it tells of a
     /// link it does that link's part (`rtnl_getlink`, net/core/rtnetlink.c, from Linux 6.8 on). So the answers
     /// are of no interest, and no answer is no failure: then it is done a little later.
     fn make_ready(&self, socket: &mut Socket, attachment: &Attachment) {
-        if let Ok(port) = socket.link_by_name(&attachment.id.host_interface())
-            && let Some(there) = port.peer_namespace
-        {
-            let _ = socket.link_elsewhere(there, attachment.interface.as_str());
-        }
+        let _ = socket.link_by_name(&attachment.id.host_interface());
         // Only when a port of it forwards is it the bridge's turn.
         let _ = socket.link_by_name(&self.name);
     }
@@ -167,10 +162,10 @@ impl Bridge {
         Self::claim_mac(&mut socket, attachment, port)?;
         Self::host_entries(&mut socket, attachment, port, bridge.index)?;
         fault.after("attach.neighbour").map_err(fail("attach.neighbour"))?;
-        self.configure_inside(attachment, namespace)?;
-        fault.after("attach.inside").map_err(fail("attach.inside"))?;
         socket.one(request::up(port)).map_err(fail("bringing the port up"))?;
         fault.after("attach.up").map_err(fail("attach.up"))?;
+        self.configure_inside(attachment, namespace)?;
+        fault.after("attach.inside").map_err(fail("attach.inside"))?;
         self.make_ready(&mut socket, attachment);
         self.announce(bridge.index, attachment);
         fault.after("attach.announced").map_err(fail("attach.announced"))
