@@ -3,7 +3,7 @@
 //! # Theory of operation
 //! Like a registry, the audit follows committed attachments and never delays or fails one. The service tells
 //! it of each start and end; that goes into a bounded queue and returns. One thread ([`writer`]) tells the
-//! [`journal`] and appends a [`line`] to the [`file`]. If the disk is full or hangs, entries that find no
+//! [`journal`] and appends a [line](mod@line) to the [file](mod@file). If the disk is full or hangs, entries that find no
 //! room are lost; they are counted, logged, told in `Status`, and the file says where it lacks some.
 //!
 //! An end that the daemon could not see, because it had been killed or the host restarted, is written by the
