@@ -62,6 +62,7 @@ impl Grpc {
             published: published.unwrap_or_default(),
             aliases: attachment.aliases.iter().map(ToString::to_string).collect(),
             tags: attachment.tags.iter().map(ToString::to_string).collect(),
+            inbound: attachment.inbound.to_string(),
         }
     }
 
@@ -76,6 +77,7 @@ impl Grpc {
             addresses: net.config.mode.as_str().to_owned(),
             default: net.config.name == *self.service.default_network(),
             attachments: count(net.attachments()),
+            isolation: net.config.isolation.as_str().to_owned(),
         }
     }
 
@@ -148,6 +150,17 @@ impl attachments_server::Attachments for Grpc {
         let job = move || service.check(caller.peer(), id);
         let problems = self.jobs.attach(job).await.ok_or(Error::Stopping)??;
         Ok(Response::new(v1::CheckResponse { problems }))
+    }
+
+    async fn expose(&self, request: Request<v1::ExposeRequest>) -> Answer<v1::ExposeResponse> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let Target::Id(id) = by_id(&request.id)? else { return Err(no_target()) };
+        let inbound = request.inbound.parse().map_err(crate::policy::Error::from).map_err(Error::from)?;
+        let service = Arc::clone(&self.service);
+        let job = move || service.set_inbound(caller.peer(), id, inbound);
+        let attachment = self.jobs.attach(job).await.ok_or(Error::Stopping)??;
+        Ok(Response::new(v1::ExposeResponse { attachment: Some(self.message(&attachment)) }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -254,6 +267,7 @@ impl daemon_server::Daemon for Grpc {
             attachments: count(self.service.count()),
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),
+            guard: self.service.guard().to_owned(),
         }))
     }
 }

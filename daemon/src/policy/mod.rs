@@ -9,7 +9,7 @@ use v6pod_proto::v1::ActivateRequest;
 
 use crate::{
     auth::{Namespace, Peer},
-    model::{ContainerId, InterfaceName, Invalid, Mac, Name, NetworkName, Tag},
+    model::{ContainerId, Inbound, InterfaceName, Invalid, Mac, Name, NetworkName, Tag},
 };
 
 /// The interface inside, unless the caller wants another name for it: beside slirp4netns' `tap0` and
@@ -76,6 +76,8 @@ pub struct Wish {
     pub tags: Vec<Tag>,
     /// Whether it wants a default route.
     pub default_route: bool,
+    /// What may reach it.
+    pub inbound: Inbound,
 }
 
 impl Wish {
@@ -117,6 +119,7 @@ impl Wish {
                 .collect::<Result<_, _>>()?,
             tags: request.tags.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             default_route: !request.no_default_route,
+            inbound: given(&request.inbound).map(|text| text.parse()).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -187,6 +190,7 @@ mod tests {
             ActivateRequest { mtu: 1279, ..Default::default() },
             ActivateRequest { aliases: vec!["a".into(); 17], ..Default::default() },
             ActivateRequest { tags: vec!["a b".into()], ..Default::default() },
+            ActivateRequest { inbound: "80/http".into(), ..Default::default() },
         ] {
             let error = Wish::check(&request).unwrap_err().to_string();
             assert!(error.len() < 300, "{error}");

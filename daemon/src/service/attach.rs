@@ -165,6 +165,7 @@ impl Service {
             mac: crate::model::Mac([0; 6]),
             mtu: wish.mtu.unwrap_or(net.config.mtu),
             default_route: wish.default_route && net.config.gateway.is_some(),
+            inbound: wish.inbound.clone(),
             namespace: grant.namespace().id(),
             lease: None,
             created: SystemTime::now(),

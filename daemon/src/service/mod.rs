@@ -12,6 +12,7 @@
 
 mod attach;
 mod detach;
+mod expose;
 pub mod jobs;
 pub mod lifetime;
 mod reconcile;
