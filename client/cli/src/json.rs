@@ -43,7 +43,7 @@ pub struct List<'a> {
     attachments: Vec<Attachment<'a>>,
 }
 
-/// `GetResponse` and `DeactivateResponse`.
+/// `GetResponse`, `DeactivateResponse` and `ExposeResponse`.
 #[derive(Serialize)]
 pub struct One<'a> {
     attachment: Attachment<'a>,
@@ -82,6 +82,7 @@ pub struct Status<'a> {
     attachments: u32,
     caller_uid: u32,
     caller_is_admin: bool,
+    guard: &'a str,
 }
 
 #[derive(Serialize)]
@@ -104,6 +105,7 @@ struct Attachment<'a> {
     published: &'a [String],
     aliases: &'a [String],
     tags: &'a [String],
+    inbound: &'a str,
 }
 
 #[derive(Serialize)]
@@ -117,6 +119,7 @@ struct Network<'a> {
     addresses: &'a str,
     default: bool,
     attachments: u32,
+    isolation: &'a str,
 }
 
 #[derive(Serialize)]
@@ -177,6 +180,7 @@ impl<'a> From<&'a v1::StatusResponse> for Status<'a> {
             attachments: status.attachments,
             caller_uid: status.caller_uid,
             caller_is_admin: status.caller_is_admin,
+            guard: &status.guard,
         }
     }
 }
@@ -202,6 +206,7 @@ impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
             published: &attachment.published,
             aliases: &attachment.aliases,
             tags: &attachment.tags,
+            inbound: &attachment.inbound,
         }
     }
 }
@@ -218,6 +223,7 @@ impl<'a> From<&'a v1::Network> for Network<'a> {
             addresses: &network.addresses,
             default: network.default,
             attachments: network.attachments,
+            isolation: &network.isolation,
         }
     }
 }

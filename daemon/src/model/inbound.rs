@@ -173,8 +173,24 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         let many = vec!["1/tcp"; 33].join(",");
         for text in [
-            "", "Open", "none", "0/tcp", "65536/tcp", "9-8/tcp", "80/http", "80/", "/tcp", "80-/tcp", "-1/tcp",
-            "+80/tcp", "80/tcp,", "80/TCP", "1-2-3/tcp", "80/tcp/udp", &many, &"1,".repeat(5000),
+            "",
+            "Open",
+            "none",
+            "0/tcp",
+            "65536/tcp",
+            "9-8/tcp",
+            "80/http",
+            "80/",
+            "/tcp",
+            "80-/tcp",
+            "-1/tcp",
+            "+80/tcp",
+            "80/tcp,",
+            "80/TCP",
+            "1-2-3/tcp",
+            "80/tcp/udp",
+            &many,
+            &"1,".repeat(5000),
         ] {
             let error = text.parse::<Inbound>().unwrap_err().to_string();
             assert!(error.len() < 500, "{error}");

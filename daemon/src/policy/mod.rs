@@ -76,8 +76,8 @@ pub struct Wish {
     pub tags: Vec<Tag>,
     /// Whether it wants a default route.
     pub default_route: bool,
-    /// What may reach it.
-    pub inbound: Inbound,
+    /// What may reach it; none: everything.
+    pub inbound: Option<Inbound>,
 }
 
 impl Wish {
@@ -119,7 +119,7 @@ impl Wish {
                 .collect::<Result<_, _>>()?,
             tags: request.tags.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             default_route: !request.no_default_route,
-            inbound: given(&request.inbound).map(|text| text.parse()).transpose()?.unwrap_or_default(),
+            inbound: given(&request.inbound).map(|text| text.parse()).transpose()?,
         })
     }
 }

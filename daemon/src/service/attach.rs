@@ -11,7 +11,7 @@ use crate::{
     auth::{Lease, Namespace, Passed, Peer},
     fault::Fault,
     ipam::Applicant,
-    model::{Attachment, AttachmentId, State},
+    model::{Attachment, AttachmentId, Inbound, State},
     policy::{Grant, Wish},
 };
 
@@ -165,7 +165,7 @@ impl Service {
             mac: crate::model::Mac([0; 6]),
             mtu: wish.mtu.unwrap_or(net.config.mtu),
             default_route: wish.default_route && net.config.gateway.is_some(),
-            inbound: wish.inbound.clone(),
+            inbound: wish.inbound.clone().unwrap_or_default(),
             namespace: grant.namespace().id(),
             lease: None,
             created: SystemTime::now(),
@@ -326,7 +326,13 @@ impl Service {
             }
             attachment.name = Some(name.clone());
         }
+        if let (Inbound::Open, Some(inbound)) = (&attachment.inbound, &wish.inbound) {
+            attachment.inbound = inbound.clone();
+        }
         attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
+        if attachment.inbound != before.inbound {
+            self.limit(&before, &attachment)?;
+        }
         if attachment != before {
             // Recorded under the lock, for once: a detach must not come in between, and this is rare.
             self.parts.store.write(&attachment)?;

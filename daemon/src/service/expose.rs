@@ -24,16 +24,22 @@ impl Service {
             State::Detaching => return Err(absent()),
         }
         let after = Attachment { inbound, ..before.clone() };
-        self.parts.store.write(&after)?;
-        if let Err(error) = self.parts.guard.update(&after) {
-            if let Err(error) = self.parts.store.write(&before) {
-                tracing::warn!(%id, %error, "undoing a change of inbound traffic in the record");
-            }
-            return Err(error.into());
-        }
+        self.limit(&before, &after)?;
         table.put(after.clone());
         self.tell(Change::Changed, &after);
         tracing::info!(%id, uid = after.uid, by = peer.uid(), inbound = %after.inbound, "inbound traffic");
         Ok(after)
+    }
+
+    /// Has it recorded and carried out that something else may reach an attachment now. Whoever calls holds
+    /// the table.
+    pub(super) fn limit(&self, before: &Attachment, after: &Attachment) -> Result<(), Error> {
+        self.parts.store.write(after)?;
+        self.parts.guard.update(after).map_err(|error| {
+            if let Err(error) = self.parts.store.write(before) {
+                tracing::warn!(id = %before.id, %error, "undoing a change of inbound traffic in the record");
+            }
+            error.into()
+        })
     }
 }

@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod check;
 pub mod detach;
+pub mod expose;
 pub mod list;
 pub mod setup;
 pub mod show;
@@ -68,6 +69,7 @@ pub(crate) mod tests {
             published: vec!["web.v6pod".to_owned(), "web.service.consul".to_owned()],
             aliases: vec!["www".to_owned()],
             tags: Vec::new(),
+            inbound: "open".to_owned(),
         }
     }
 

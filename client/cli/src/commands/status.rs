@@ -14,7 +14,7 @@ use crate::{
     users::Users,
 };
 
-const NETWORKS: [Column; 8] = [
+const NETWORKS: [Column; 9] = [
     Column::new("NETWORK").cut_to(8),
     Column::new("PREFIX"),
     Column::new("GATEWAY").optional(3),
@@ -22,6 +22,7 @@ const NETWORKS: [Column; 8] = [
     Column::new("BRIDGE").cut_to(6).optional(2),
     Column::new("MTU").optional(6),
     Column::new("ADDRESSES").optional(5),
+    Column::new("ISOLATION").optional(7),
     Column::new("ATTACHMENTS").cut_to(4).optional(1),
 ];
 
@@ -49,10 +50,11 @@ pub async fn run(socket: &Path, output: &mut Output) -> Result<u8, Error> {
 
 fn render(status: &StatusResponse, users: &Users, view: &View) -> String {
     let role = if status.caller_is_admin { ", an administrator" } else { "" };
-    let pairs: [(&str, Cell); 4] = [
+    let pairs: [(&str, Cell); 5] = [
         ("v6podd", text::or_none(&status.version).into()),
         ("since", text::since(status.started.as_ref(), view.now).into()),
         ("attachments", status.attachments.to_string().into()),
+        ("guard", guard(&status.guard)),
         ("you", format!("{}{role}", users.describe(status.caller_uid)).into()),
     ];
     let networks = networks(&status.networks, view);
@@ -61,6 +63,14 @@ fn render(status: &StatusResponse, users: &Users, view: &View) -> String {
         some => registries(some, view),
     };
     format!("{}\n{networks}\n{registries}", table::pairs(view, &pairs))
+}
+
+/// Without one, whoever is on a network may claim to be anybody there.
+fn guard(name: &str) -> Cell {
+    match name {
+        "off" => Cell::new("off: containers may forge addresses".to_owned(), Tone::Red),
+        name => text::or_none(name).into(),
+    }
 }
 
 fn networks(networks: &[Network], view: &View) -> String {
@@ -75,6 +85,7 @@ fn networks(networks: &[Network], view: &View) -> String {
             text::or_none(&network.bridge).into(),
             network.mtu.to_string().into(),
             text::or_none(&network.addresses).into(),
+            text::or_none(&network.isolation).into(),
             network.attachments.to_string().into(),
         ]);
     }
@@ -128,6 +139,7 @@ pub(crate) mod tests {
             addresses: "stable".to_owned(),
             default: true,
             attachments: 2,
+            isolation: "open".to_owned(),
         };
         let inner =
             Network { name: "inner".to_owned(), gateway: String::new(), default: false, ..network.clone() };
@@ -153,6 +165,7 @@ pub(crate) mod tests {
             attachments: 4,
             caller_uid: 0,
             caller_is_admin: true,
+            guard: "nftables".to_owned(),
         }
     }
 
@@ -162,11 +175,12 @@ pub(crate) mod tests {
 v6podd:       0.1.0
 since:        1970-01-01T00:00:00Z (16m ago)
 attachments:  4
+guard:        nftables
 you:          root (uid 0), an administrator
 
-NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ATTACHMENTS
-default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     2
-inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     2
+NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ISOLATION  ATTACHMENTS
+default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     open       2
+inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     open       2
 
 REGISTRY  ENDPOINT               HEALTH     NAMES
 dns       [2001:db8::1]:53       ok         2

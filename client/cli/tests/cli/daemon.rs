@@ -24,8 +24,8 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, GetRequest, GetResponse, ListRequest, ListResponse, StatusRequest, StatusResponse,
-    WatchRequest, WatchResponse,
+    DeactivateResponse, ExposeRequest, ExposeResponse, GetRequest, GetResponse, ListRequest, ListResponse,
+    StatusRequest, StatusResponse, WatchRequest, WatchResponse,
     attachment::State,
     attachments_server::{Attachments, AttachmentsServer},
     daemon_server::{Daemon as DaemonService, DaemonServer},
@@ -41,7 +41,7 @@ pub struct Answers {
     pub problems: Vec<String>,
     /// Whether a namespace is new.
     pub created: bool,
-    /// The answer to Activate, Deactivate and Check instead.
+    /// The answer to Activate, Deactivate, Check and Expose instead.
     pub refusal: Option<Status>,
     /// What a watcher is told, after which the watch goes on in silence, or ends.
     pub events: Vec<Result<WatchResponse, Status>>,
@@ -92,6 +92,7 @@ pub enum Call {
     Activate(ActivateRequest, Vec<OwnedFd>),
     Deactivate(Target),
     Check(String),
+    Expose(String, String),
 }
 
 /// The calls a daemon receives; it runs on its own thread until the test program ends.
@@ -247,6 +248,14 @@ impl Attachments for Service {
 
     async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         Ok(Response::new(ListResponse { attachments: self.answers.attachments.clone() }))
+    }
+
+    async fn expose(&self, request: Request<ExposeRequest>) -> Result<Response<ExposeResponse>, Status> {
+        let ExposeRequest { id, inbound } = request.into_inner();
+        let found = self.answers.attachments.iter().find(|attachment| attachment.id == id).cloned();
+        let attachment = found.map(|found| Attachment { inbound: inbound.clone(), ..found });
+        self.note(Call::Expose(id, inbound))?;
+        Ok(Response::new(ExposeResponse { attachment }))
     }
 
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {

@@ -1,16 +1,16 @@
 //! What may reach a container that does not take everything.
 //!
 //! # Theory of operation
-//! Such a container has two chains and a set of its own in `table bridge v6pod_inbound`, which exists only
-//! while there is one. What it sends goes through the one chain, which remembers in the set whom it talks
-//! to; what is sent to it, from wherever, leaves the bridge by its port and goes through the other, which
-//! lets through what belongs to a conversation that is remembered, what is for an open port, and neighbour
-//! discovery.
+//! Such a container has chains and sets of its own in `table bridge v6pod_inbound`, which exists only while
+//! there is one. What it sends goes through one chain, which remembers whom it talks to; what is sent to it,
+//! from wherever, leaves the bridge by its port and goes through another, which lets through what belongs to
+//! a conversation that is remembered, what is for an open port, and neighbour discovery.
 //!
 //! Why not connection tracking: at a bridge it needs Linux 5.3 built with it, and once it is loaded every
-//! packet of the host pays for it. This costs those alone who asked for it. A set for each, because it is
-//! bounded: nobody can fill another's. A beginning of TCP (SYN) is never part of a conversation: once a port
-//! is closed, who talked to it before cannot begin anew.
+//! packet of the host pays for it. This costs those alone who asked for it. Sets for each, because they are
+//! bounded: nobody can fill another's. What is said from an open port is remembered apart, so that many
+//! visitors leave room for what the container itself begins, and so that they can finish when the port is
+//! closed. A beginning of TCP (SYN) is never part of a conversation: then they cannot begin anew.
 
 use super::{
     field::Field,
@@ -33,7 +33,7 @@ const DISCOVERY: &str = "discovery";
 /// Behind the rules against forging (-400).
 const PREROUTING: (u32, i32) = (0, -390);
 const POSTROUTING: (u32, i32) = (4, 0);
-/// The most conversations of one container at once.
+/// The most conversations of one container at once, of either kind.
 const CONVERSATIONS: u32 = 4096;
 
 /// How long a conversation is remembered after the container last said something in it, in milliseconds,
@@ -102,13 +102,21 @@ pub fn own(attachment: &Attachment) -> Table {
         Inbound::Open | Inbound::Established => &[][..],
         Inbound::Ports(ports) => ports,
     };
-    let key = vec![Field::Source, Field::Protocol, Field::DestinationPort, Field::SourcePort];
+    let [with, served] = conversations(id);
+    let set = |name: &Name| Set {
+        name: name.clone(),
+        key: vec![Field::Source, Field::Protocol, Field::DestinationPort, Field::SourcePort],
+        holds: Holds::Remembered(CONVERSATIONS),
+    };
+    let out = outgoing(ports, &with, &chain("serves", id));
     Table {
         place: PLACE,
-        sets: vec![Set { name: conversations(id), key, holds: Holds::Remembered(CONVERSATIONS) }],
+        sets: vec![set(&with), set(&served)],
+        // In the order in which they can be removed: none is gone to by one that comes later.
         chains: vec![
-            Chain { name: chain("out", id), hook: None, rules: outgoing(ports, &conversations(id)) },
-            Chain { name: chain("in", id), hook: None, rules: incoming(ports, &conversations(id)) },
+            Chain { name: chain("out", id), hook: None, rules: out },
+            Chain { name: chain("serves", id), hook: None, rules: remembering(&served) },
+            Chain { name: chain("in", id), hook: None, rules: incoming(ports, &with, &served) },
         ],
     }
 }
@@ -123,9 +131,10 @@ pub fn elements(attachment: &Attachment) -> Vec<Element> {
     ]
 }
 
-/// The set of an attachment's conversations: with whom, the protocol, its own port, the other's.
-pub fn conversations(id: AttachmentId) -> Name {
-    chain("with", id)
+/// The sets of an attachment's conversations: those it began, and those of its open ports. In them are with
+/// whom, the protocol, its own port, the other's.
+pub fn conversations(id: AttachmentId) -> [Name; 2] {
+    [chain("with", id), chain("served", id)]
 }
 
 fn chain(kind: &str, id: AttachmentId) -> Name {
@@ -142,30 +151,33 @@ fn of_ports(ports: &Ports, field: Field) -> Vec<Test> {
     vec![is(Field::Protocol, ports.protocol.number()), test]
 }
 
-fn outgoing(ports: &[Ports], with: &Name) -> Vec<Rule> {
-    let tcp = || vec![ipv6(), is(Field::Protocol, TCP)];
-    let remember = |tests, port, other, time| {
-        let fields = vec![Field::Destination, Field::Protocol, port, other];
-        Rule { tests, then: Then::Remember(fields, with.clone(), time) }
-    };
-    let talk = |tests, time| remember(tests, Field::SourcePort, Field::DestinationPort, time);
-    let is_ending = Test::NotMasked(Field::TcpFlags, vec![FIN_OR_RST], vec![0]);
-    let is_begun = Test::Masked(Field::TcpFlags, vec![SYN_AND_ACK], vec![SYN]);
+fn outgoing(ports: &[Ports], with: &Name, serves: &Name) -> Vec<Rule> {
+    let answers =
+        ports.iter().map(|ports| rule(of_ports(ports, Field::SourcePort), Verdict::Goto(serves.clone())));
+    let mut rules: Vec<_> = answers.collect();
+    rules.extend(remembering(with));
     let echo = vec![ipv6(), is(Field::Protocol, ICMPV6), is(Field::IcmpType, ECHO_REQUEST)];
-    // What a server says need not be remembered: the port is open.
-    let answers = ports.iter().map(|ports| rule(of_ports(ports, Field::SourcePort), Verdict::Accept));
-    let conversations = [
-        talk([tcp(), vec![is_ending]].concat(), remembered::TCP_ENDING),
-        talk([tcp(), vec![is_begun]].concat(), remembered::TCP_BEGUN),
-        talk(tcp(), remembered::TCP),
-        talk(vec![ipv6(), one_of(Field::Protocol, TRANSPORTS)], remembered::OTHERS),
-        remember(echo, Field::EchoId, Field::EchoId, remembered::ECHO),
-    ];
-    answers.chain(conversations).collect()
+    let fields = vec![Field::Destination, Field::Protocol, Field::EchoId, Field::EchoId];
+    rules.push(Rule { tests: echo, then: Then::Remember(fields, with.clone(), remembered::ECHO) });
+    rules
 }
 
-fn incoming(ports: &[Ports], with: &Name) -> Vec<Rule> {
-    let known = |first, protocol, port, other| Test::In(vec![first, protocol, port, other], with.clone());
+/// Remembers what has ports. If there is no room left, nothing happens.
+fn remembering(set: &Name) -> Vec<Rule> {
+    let fields = [Field::Destination, Field::Protocol, Field::SourcePort, Field::DestinationPort];
+    let remember = |tests, time| Rule { tests, then: Then::Remember(fields.to_vec(), set.clone(), time) };
+    let tcp = |test| vec![ipv6(), is(Field::Protocol, TCP), test];
+    vec![
+        remember(tcp(Test::NotMasked(Field::TcpFlags, vec![FIN_OR_RST], vec![0])), remembered::TCP_ENDING),
+        remember(tcp(Test::Masked(Field::TcpFlags, vec![SYN], vec![SYN])), remembered::TCP_BEGUN),
+        remember(vec![ipv6(), is(Field::Protocol, TCP)], remembered::TCP),
+        remember(vec![ipv6(), one_of(Field::Protocol, TRANSPORTS)], remembered::OTHERS),
+    ]
+}
+
+fn incoming(ports: &[Ports], with: &Name, served: &Name) -> Vec<Rule> {
+    let in_set = |set: &Name, fields: [Field; 4]| Test::In(fields.to_vec(), set.clone());
+    let talk = [Field::Source, Field::Protocol, Field::DestinationPort, Field::SourcePort];
     let icmp = |kind| vec![ipv6(), is(Field::Protocol, ICMPV6), is(Field::IcmpType, kind)];
     // Without its first one, which has the ports, it comes to nothing. RFC 8200, section 4.5.
     let is_later_fragment = Test::NotMasked(Field::FragmentOffset, vec![0xff, 0xf8], vec![0, 0]);
@@ -175,24 +187,19 @@ fn incoming(ports: &[Ports], with: &Name) -> Vec<Rule> {
     rules.extend([
         rule([is_later_fragment], Verdict::Accept),
         drop_if([is(Field::Protocol, TCP), is_begin]),
-        rule(
-            [
-                ipv6(),
-                one_of(Field::Protocol, TRANSPORTS),
-                known(Field::Source, Field::Protocol, Field::DestinationPort, Field::SourcePort),
-            ],
-            Verdict::Accept,
-        ),
+        rule([ipv6(), one_of(Field::Protocol, TRANSPORTS), in_set(with, talk)], Verdict::Accept),
+        rule([ipv6(), one_of(Field::Protocol, TRANSPORTS), in_set(served, talk)], Verdict::Accept),
         rule([is(Field::Protocol, ICMPV6), one_of(Field::IcmpType, DISCOVERY)], Verdict::Accept),
     ]);
-    let reply = known(Field::Source, Field::Protocol, Field::EchoId, Field::EchoId);
+    let reply = in_set(with, [Field::Source, Field::Protocol, Field::EchoId, Field::EchoId]);
     rules.push(rule([icmp(ECHO_REPLY), vec![reply]].concat(), Verdict::Accept));
     for error in ERRORS {
-        let quoted = |port, other| known(Field::QuotedDestination, Field::QuotedProtocol, port, other);
-        let of_ports = quoted(Field::QuotedSourcePort, Field::QuotedDestinationPort);
-        let of_echo = quoted(Field::QuotedEchoId, Field::QuotedEchoId);
-        rules.push(rule([icmp(error), vec![of_ports]].concat(), Verdict::Accept));
-        rules.push(rule([icmp(error), vec![of_echo]].concat(), Verdict::Accept));
+        let quoted = |port, other| [Field::QuotedDestination, Field::QuotedProtocol, port, other];
+        let talk = quoted(Field::QuotedSourcePort, Field::QuotedDestinationPort);
+        let echo = quoted(Field::QuotedEchoId, Field::QuotedEchoId);
+        for known in [in_set(with, talk), in_set(served, talk), in_set(with, echo)] {
+            rules.push(rule([icmp(error), vec![known]].concat(), Verdict::Accept));
+        }
     }
     rules.push(drop_if([]));
     rules

@@ -30,6 +30,7 @@ use std::{
 use rustix::io::Errno;
 
 use self::{
+    rule::Name,
     set::{Change, ELEMENTS, Element, Set, of_set},
     socket::Socket,
     table::{Place, Table, of_table},
@@ -90,7 +91,9 @@ impl Rules {
     fn write(&self, state: &mut State, commit: bool) -> io::Result<()> {
         let mut conversations = Vec::new();
         for attachment in limited(&state.admitted) {
-            conversations.extend(read_conversations(&mut state.socket, attachment.id)?);
+            for set in inbound::conversations(attachment.id) {
+                conversations.extend(read_conversations(&mut state.socket, &set)?);
+            }
         }
         let mut batch = state.socket.batch();
         for table in &self.tables {
@@ -153,7 +156,7 @@ impl Rules {
         let mut problems = Vec::new();
         for (place, rules, elements) in expected {
             let ask = |message: &mut wire::Attributes<'_>| of_table(place, message);
-            let found = state.socket.list(libc::NFT_MSG_GETRULE, place.family, ask, drop)?.len();
+            let found = state.socket.list(libc::NFT_MSG_GETRULE, place.family, ask, |_| ())?.len();
             if found != rules {
                 problems.push(format!("the nftables table {place} has {found} rules in place of {rules}"));
             }
@@ -206,12 +209,11 @@ fn unlimit(attachment: &Attachment, is_last: bool, batch: &mut Batch) {
     }
 }
 
-/// The conversations that the kernel has of an attachment; none if it has no such set.
-fn read_conversations(socket: &mut Socket, id: AttachmentId) -> io::Result<Vec<Element>> {
-    let set = inbound::conversations(id);
-    let ask = |message: &mut wire::Attributes<'_>| of_set(inbound::PLACE.name, &set, message);
+/// What the kernel has in a set of conversations; nothing if it has no such set.
+fn read_conversations(socket: &mut Socket, set: &Name) -> io::Result<Vec<Element>> {
+    let ask = |message: &mut wire::Attributes<'_>| of_set(inbound::PLACE.name, set, message);
     let read = |answer: &wire::Answer<'_>| {
-        answer.attribute(ELEMENTS).map_or_else(Vec::new, |list| Element::read_all(&set, list))
+        answer.attribute(ELEMENTS).map_or_else(Vec::new, |list| Element::read_all(set, list))
     };
     match socket.list(libc::NFT_MSG_GETSETELEM, inbound::PLACE.family, ask, read) {
         Ok(lists) => Ok(lists.concat()),

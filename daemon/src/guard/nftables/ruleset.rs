@@ -182,8 +182,10 @@ fn bridge(networks: &[config::Network]) -> Table {
             map(TENANT_OF, Field::In, Holds::Marks),
             set(TENANTS, &[Field::Mark, Field::Out]),
         ]);
-        let apart =
-            Rule { tests: vec![port(Field::In), port(Field::Out)], then: Then::Map(Field::In, ISOLATION.into()) };
+        let apart = Rule {
+            tests: vec![port(Field::In), port(Field::Out)],
+            then: Then::Map(Field::In, ISOLATION.into()),
+        };
         chains.extend([
             Chain { name: "forward".into(), hook: Some((FORWARD, BRIDGE_FIRST)), rules: vec![apart] },
             same(SAME_TENANT, &[], (Field::In, TENANT_OF), (Field::Out, TENANTS), Verdict::Accept),
@@ -304,13 +306,19 @@ fn routed(networks: &[config::Network]) -> [Chain; 3] {
     for network in networks {
         let from = within(Field::Source, network.prefix);
         let to = within(Field::Destination, network.prefix);
-        forward.push(rule([is(Field::Version, NFPROTO_IPV6), from.clone()], Verdict::Goto(TO_CONTAINER.into())));
-        to_container.push(rule([is(Field::Version, NFPROTO_IPV6), to.clone()], Verdict::Goto(BETWEEN.into())));
+        forward
+            .push(rule([is(Field::Version, NFPROTO_IPV6), from.clone()], Verdict::Goto(TO_CONTAINER.into())));
+        to_container
+            .push(rule([is(Field::Version, NFPROTO_IPV6), to.clone()], Verdict::Goto(BETWEEN.into())));
         let tests = [from, to].map(|test| vec![is(Field::Version, NFPROTO_IPV6), test]);
         match network.isolation {
             Isolation::Open => {}
-            Isolation::User => between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_USER.into())))),
-            Isolation::Group => between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_GROUP.into())))),
+            Isolation::User => {
+                between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_USER.into()))))
+            }
+            Isolation::Group => {
+                between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_GROUP.into()))))
+            }
             Isolation::Isolated => between.extend(tests.map(drop_if)),
         }
     }

@@ -84,7 +84,8 @@ impl Set {
             set.octets(SET_USERDATA, &self.orders());
         });
         if let Holds::Constant(keys) = &self.holds {
-            let elements: Vec<_> = keys.iter().map(|key| Element::new(self.name.clone(), key.clone())).collect();
+            let elements: Vec<_> =
+                keys.iter().map(|key| Element::new(self.name.clone(), key.clone())).collect();
             Element::write_all(&elements, Change::Add, batch, table);
         }
     }
@@ -209,7 +210,8 @@ impl Element {
 
     /// The elements that the kernel lists of a set that time takes elements from.
     pub fn read_all(set: &Name, list: &[u8]) -> Vec<Self> {
-        let of = |octets, wanted| attributes(octets).find_map(|(kind, value)| (kind == wanted).then_some(value));
+        let of =
+            |octets, wanted| attributes(octets).find_map(|(kind, value)| (kind == wanted).then_some(value));
         attributes(list)
             .filter_map(|(_, element)| {
                 let key = Key(of(of(element, ELEM_KEY)?, DATA_VALUE)?.to_vec());

@@ -64,7 +64,9 @@ fn watch(socket: &netlink_sys::Socket, rules: &Rules) {
 fn is_foreign(answer: &Answer<'_>, port: u32) -> bool {
     answer.kind != kind(libc::NFT_MSG_NEWGEN)
         && answer.port != port
-        && PLACES.iter().any(|place| place.family as u8 == answer.family() && answer.text(TABLE).as_deref() == Some(place.name))
+        && PLACES.iter().any(|place| {
+            place.family as u8 == answer.family() && answer.text(TABLE).as_deref() == Some(place.name)
+        })
 }
 
 fn author(answer: &Answer<'_>) -> String {
