@@ -170,8 +170,8 @@ enum Given {
     Nothing,
     Verdict(Verdict),
     Mark(u32),
-    /// For how long it was put there, and how much of that is left, as the kernel writes it.
-    Time(Vec<u8>, Vec<u8>),
+    /// How much of its time is left, in milliseconds.
+    Left(u64),
 }
 
 /// An element of a set.
@@ -215,9 +215,8 @@ impl Element {
         attributes(list)
             .filter_map(|(_, element)| {
                 let key = Key(of(of(element, ELEM_KEY)?, DATA_VALUE)?.to_vec());
-                let time = |kind| of(element, kind).map(<[u8]>::to_vec);
-                let given = Given::Time(time(ELEM_TIMEOUT)?, time(ELEM_EXPIRATION)?);
-                Some(Self { set: set.clone(), key, given })
+                let left = u64::from_be_bytes(of(element, ELEM_EXPIRATION)?.try_into().ok()?);
+                Some(Self { set: set.clone(), key, given: Given::Left(left) })
             })
             .collect()
     }
@@ -243,10 +242,9 @@ impl Element {
                 Given::Mark(mark) => {
                     element.nest(ELEM_DATA, |data| data.octets(DATA_VALUE, &mark.to_ne_bytes()));
                 }
-                Given::Time(timeout, left) => {
-                    element.octets(ELEM_TIMEOUT, timeout);
-                    element.octets(ELEM_EXPIRATION, left);
-                }
+                // Its whole time: the kernel refuses one that is less than what is left of it, although it
+                // says such things itself (a rule that updates an element changes only what is left).
+                Given::Left(left) => element.long(ELEM_TIMEOUT, (*left).max(1)),
             }
         });
     }
