@@ -4,6 +4,7 @@ use std::{ffi::OsString, net::Ipv6Addr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::ports::Ports;
 use crate::time::{self, Window};
 
 const EXIT_CODES: &str = "\
@@ -79,6 +80,15 @@ pub enum Command {
     Attach(Box<Attach>),
     /// End an attachment
     Detach(Which),
+    /// Open ports of an attachment, and close everything else
+    ///
+    /// Ports that are open already stay so. What belongs to a conversation that the container began always
+    /// gets through.
+    Expose(Expose),
+    /// Close ports of an attachment, or all of it
+    ///
+    /// What belongs to a conversation that the container began still gets through.
+    Close(Close),
     /// Compare an attachment with the kernel and the registries
     ///
     /// The exit code is 1 if something is amiss.
@@ -173,6 +183,35 @@ pub struct Which {
     pub which: String,
 }
 
+/// What to open.
+#[derive(Debug, clap::Args)]
+#[group(id = "what", required = true, multiple = true, args = ["ports", "established", "all"])]
+pub struct Expose {
+    /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
+    #[arg(value_name = "ID|NAME|CONTAINER")]
+    pub which: String,
+    /// 80, 80/tcp, 5000-5010/udp; the protocol is one of tcp, udp, sctp, dccp
+    #[arg(value_name = "PORT/PROTOCOL", conflicts_with_all = ["established", "all"])]
+    pub ports: Vec<Ports>,
+    /// Nothing: only what belongs to what the container began gets through
+    #[arg(long, conflicts_with = "all")]
+    pub established: bool,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What to close.
+#[derive(Debug, clap::Args)]
+pub struct Close {
+    /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
+    #[arg(value_name = "ID|NAME|CONTAINER")]
+    pub which: String,
+    /// 80, 80/tcp, 5000-5010/udp; none: everything
+    #[arg(value_name = "PORT/PROTOCOL")]
+    pub ports: Vec<Ports>,
+}
+
 /// What to attach, and how.
 #[derive(Debug, clap::Args)]
 pub struct Attach {
@@ -203,6 +242,9 @@ pub struct Attach {
     /// A tag for Consul; may be given more than once
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
+    /// What may reach it: open, established, or ports such as 80/tcp,5000-5010/udp [default: open]
+    #[arg(long, value_name = "WHAT")]
+    pub inbound: Option<String>,
     /// Do not install a default route
     #[arg(long)]
     pub no_default_route: bool,
@@ -244,6 +286,26 @@ mod tests {
         let Command::Attach(attach) = args.command else { panic!() };
         assert_eq!((attach.target, attach.name.as_deref()), ("42".into(), Some("a")));
         assert_eq!(attach.command, ["ls", "--json", "-l"]);
+    }
+
+    #[test]
+    fn what_to_expose_is_said_in_one_way() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' ')).map(drop);
+        for line in
+            ["expose web 80", "expose web 80/tcp 1-9/udp", "expose web --all", "close web", "close web 80"]
+        {
+            assert!(parse(&format!("v6pod {line}")).is_ok(), "{line}");
+        }
+        for line in [
+            "expose web",
+            "expose",
+            "expose web 80 --all",
+            "expose web --all --established",
+            "close",
+            "expose web x",
+        ] {
+            assert!(parse(&format!("v6pod {line}")).is_err(), "{line}");
+        }
     }
 
     #[test]

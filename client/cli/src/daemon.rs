@@ -6,7 +6,7 @@ use tonic::{Response, Status, Streaming};
 use v6pod_client::{channel::Channel, connect};
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    ExplainRequest, ExplainResponse, HistoryRequest, HistoryResponse, ListRequest, ListResponse,
+    ExplainRequest, ExplainResponse, ExposeRequest, HistoryRequest, HistoryResponse, ListRequest, ListResponse,
     StatusRequest, StatusResponse, WatchRequest, WatchResponse, attachments_client::AttachmentsClient,
     daemon_client::DaemonClient, deactivate_request::Target,
 };
@@ -70,6 +70,15 @@ impl Daemon {
         let what = format!("cannot detach {id}");
         let request = DeactivateRequest { target: Some(Target::Id(id.to_owned())) };
         let response = call(&what, client.deactivate(request)).await?;
+        response.attachment.ok_or(Error::Incomplete(what))
+    }
+
+    /// Sets what may reach an attachment.
+    pub async fn expose(&self, id: &str, inbound: &str) -> Result<Attachment, Error> {
+        let mut client = AttachmentsClient::new(self.0.clone());
+        let what = format!("cannot change what reaches {id}");
+        let request = ExposeRequest { id: id.to_owned(), inbound: inbound.to_owned() };
+        let response = call(&what, client.expose(request)).await?;
         response.attachment.ok_or(Error::Incomplete(what))
     }
 

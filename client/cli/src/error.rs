@@ -96,6 +96,11 @@ pub enum Error {
     /// There is no such user.
     #[error("there is no user {0:?} in /etc/passwd: give the uid")]
     NoUser(String),
+    /// A port cannot be taken from everything.
+    #[error(
+        "everything may reach {0}: open what shall stay open with v6pod expose {0} PORT..., or close all with v6pod close {0}"
+    )]
+    AllOpen(String),
     /// There is no such process.
     #[error("there is no process {0}")]
     NoProcess(u32),

@@ -43,7 +43,7 @@ pub struct List<'a> {
     attachments: Vec<Attachment<'a>>,
 }
 
-/// `GetResponse` and `DeactivateResponse`.
+/// `GetResponse`, `DeactivateResponse` and `ExposeResponse`.
 #[derive(Serialize)]
 pub struct One<'a> {
     attachment: Attachment<'a>,
@@ -82,6 +82,7 @@ pub struct Status<'a> {
     attachments: u32,
     caller_uid: u32,
     caller_is_admin: bool,
+    guard: &'a str,
     audit: Option<Audit<'a>>,
 }
 
@@ -140,6 +141,7 @@ struct Attachment<'a> {
     aliases: &'a [String],
     tags: &'a [String],
     forbidden: &'a str,
+    inbound: &'a str,
 }
 
 #[derive(Serialize)]
@@ -154,6 +156,7 @@ struct Network<'a> {
     default: bool,
     attachments: u32,
     capacity: u32,
+    isolation: &'a str,
 }
 
 #[derive(Serialize)]
@@ -239,6 +242,7 @@ impl<'a> From<&'a v1::StatusResponse> for Status<'a> {
             caller_uid: status.caller_uid,
             caller_is_admin: status.caller_is_admin,
             audit: status.audit.as_ref().map(Audit::from),
+            guard: &status.guard,
         }
     }
 }
@@ -326,6 +330,7 @@ impl<'a> From<&'a v1::Attachment> for Attachment<'a> {
             aliases: &attachment.aliases,
             tags: &attachment.tags,
             forbidden: &attachment.forbidden,
+            inbound: &attachment.inbound,
         }
     }
 }
@@ -343,6 +348,7 @@ impl<'a> From<&'a v1::Network> for Network<'a> {
             default: network.default,
             attachments: network.attachments,
             capacity: network.capacity,
+            isolation: &network.isolation,
         }
     }
 }

@@ -15,6 +15,7 @@ mod daemon;
 mod error;
 mod json;
 mod output;
+mod ports;
 mod resolve;
 mod run;
 mod table;

@@ -7,7 +7,7 @@ use v6pod_client::connect;
 
 use crate::{
     args::{Args, Command},
-    commands::{attach, can_i, check, detach, history, list, setup, show, status, watch},
+    commands::{attach, can_i, check, detach, expose, history, list, setup, show, status, watch},
     error::{Error, USAGE},
     output::{Output, note},
 };
@@ -44,6 +44,8 @@ fn run(args: Args) -> Result<u8, Error> {
             Command::History(asked) => history::run(&socket, &asked, &mut output).await,
             Command::Status => status::run(&socket, &mut output).await,
             Command::Attach(attach) => attach::run(&socket, *attach, &mut output).await,
+            Command::Expose(expose) => expose::expose(&socket, &expose, &mut output).await,
+            Command::Close(close) => expose::close(&socket, &close, &mut output).await,
             Command::Detach(which) => detach::run(&socket, &which.which, &mut output).await,
             Command::Setup(setup) => setup::run(&setup, &mut output),
             Command::CanI(asked) => can_i::run(&socket, asked, &mut output).await,

@@ -66,6 +66,7 @@ impl Grpc {
             aliases: attachment.aliases.iter().map(ToString::to_string).collect(),
             tags: attachment.tags.iter().map(ToString::to_string).collect(),
             forbidden: attachment.forbidden.clone().unwrap_or_default(),
+            inbound: attachment.inbound.to_string(),
         }
     }
 
@@ -81,6 +82,7 @@ impl Grpc {
             default: net.config.name == *self.service.default_network(),
             attachments: count(net.attachments()),
             capacity: count(net.config.capacity),
+            isolation: net.config.isolation.as_str().to_owned(),
         }
     }
 
@@ -158,6 +160,17 @@ impl attachments_server::Attachments for Grpc {
         let job = move || service.check(caller.peer(), id);
         let problems = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::CheckResponse { problems }))
+    }
+
+    async fn expose(&self, request: Request<v1::ExposeRequest>) -> Answer<v1::ExposeResponse> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let Target::Id(id) = by_id(&request.id)? else { return Err(no_target()) };
+        let inbound = request.inbound.parse().map_err(crate::policy::Error::from).map_err(Error::from)?;
+        let (service, account) = (Arc::clone(&self.service), caller.account());
+        let job = move || service.set_inbound(caller.peer(), id, inbound);
+        let attachment = self.jobs.attach(account, job).await??;
+        Ok(Response::new(v1::ExposeResponse { attachment: Some(self.message(&attachment)) }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -266,6 +279,7 @@ impl daemon_server::Daemon for Grpc {
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),
             audit: Some(history::status(self.service.audit())),
+            guard: self.service.guard().to_owned(),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use crate::{audit, auth, ipam, network, service::Error};
+use crate::{audit, auth, guard, ipam, network, service::Error};
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -34,6 +34,7 @@ fn code(error: &Error) -> Code {
             | ipam::Error::Outside { .. }
             | ipam::Error::Reserved(..) => Code::InvalidArgument,
         },
+        Error::Guard(guard::Error::NoInbound(_)) => Code::FailedPrecondition,
         Error::Network(network::Error::InterfaceTaken(_)) => Code::FailedPrecondition,
         Error::Network(network::Error::MacTaken(_)) => Code::AlreadyExists,
         Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,

@@ -31,6 +31,7 @@ fn attachment(number: u16, uid: u32) -> Attachment {
         created: at(100) + Duration::from_nanos(123_456_789),
         state: State::Active,
         gid: uid,
+        inbound: Default::default(),
         charged: None,
         groups: Vec::new(),
         fixed: false,

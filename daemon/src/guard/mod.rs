@@ -11,7 +11,10 @@ use std::io;
 
 use serde::Deserialize;
 
-use crate::{config, model::Attachment};
+use crate::{
+    config,
+    model::{Attachment, Inbound},
+};
 
 /// Which guard the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -61,6 +64,9 @@ pub enum Error {
         "there is nothing here that keeps containers from forging addresses ({0}): load the kernel module nf_tables, or write guard = \"off\" to do without"
     )]
     None(String),
+    /// This one cannot keep inbound traffic from a container.
+    #[error("inbound traffic cannot be limited here: that needs guard = \"nftables\", and this is {0:?}")]
+    NoInbound(&'static str),
     /// A step failed.
     #[error("{step} failed for {object}: {source}")]
     Step {
@@ -99,6 +105,13 @@ pub trait Guard: Send + Sync {
     /// See [`Error`]; then it may not.
     fn admit(&self, attachment: &Attachment) -> Result<(), Error>;
 
+    /// Has an attachment that is admitted receive as [`Attachment::inbound`] now says. What is not admitted
+    /// stays so.
+    ///
+    /// # Errors
+    /// See [`Error`]; then all is as before.
+    fn update(&self, attachment: &Attachment) -> Result<(), Error>;
+
     /// Takes that back. What is gone already is no error.
     ///
     /// # Errors
@@ -107,6 +120,11 @@ pub trait Guard: Send + Sync {
 
     /// What is amiss, one sentence each.
     fn check(&self, attachment: &Attachment) -> Vec<String>;
+}
+
+/// What guards say that cannot keep inbound traffic from a container.
+fn only_open(attachment: &Attachment, name: &'static str) -> Result<(), Error> {
+    if attachment.inbound == Inbound::Open { Ok(()) } else { Err(Error::NoInbound(name)) }
 }
 
 /// The guard that was chosen, or the best there is. Nothing has been changed yet.

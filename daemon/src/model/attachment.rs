@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv6Addr, str::FromStr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, InterfaceName, Mac, Name, NetworkName, Tag};
+use super::{ContainerId, Inbound, InterfaceName, Mac, Name, NetworkName, Tag};
 
 /// The daemon's own id of an attachment: 48 bits, shown as 12 lower-case hexadecimal digits.
 ///
@@ -153,6 +153,9 @@ pub struct Attachment {
     pub mtu: u32,
     /// Whether it has a default route through the gateway.
     pub default_route: bool,
+    /// What may reach it.
+    #[serde(default)]
+    pub inbound: Inbound,
     /// The namespace it is the attachment of.
     pub namespace: NamespaceId,
     /// The lease that holds it, if any.
@@ -219,6 +222,7 @@ impl Attachment {
             network: NetworkName::from_str("default").unwrap(),
             uid,
             gid: uid,
+            inbound: Default::default(),
             container_id: None,
             name: None,
             aliases: Vec::new(),

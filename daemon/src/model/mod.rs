@@ -4,9 +4,11 @@
 //! becomes a [`Name`], a [`ContainerId`] or an [`InterfaceName`] at the door or is refused there.
 
 mod attachment;
+mod inbound;
 mod mac;
 mod text;
 
 pub use attachment::{Attachment, AttachmentId, LeaseId, NamespaceId, NotAnId, Record, State};
+pub use inbound::{Inbound, Ports, Protocol};
 pub use mac::Mac;
 pub use text::{ContainerId, InterfaceName, Invalid, Name, NetworkName, Tag};

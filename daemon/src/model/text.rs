@@ -14,7 +14,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
+    pub(super) fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
         const SHOWN: usize = 64;
         let mut quoted = format!("{:?}", text.chars().take(SHOWN).collect::<String>());
         if text.chars().nth(SHOWN).is_some() {

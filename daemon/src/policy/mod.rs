@@ -30,7 +30,7 @@ pub use self::{
 };
 use crate::{
     auth::{Namespace, Peer},
-    model::{ContainerId, InterfaceName, Invalid, Mac, Name, NetworkName, Tag},
+    model::{ContainerId, Inbound, InterfaceName, Invalid, Mac, Name, NetworkName, Tag},
 };
 
 /// The interface inside, unless the caller wants another name for it: beside slirp4netns' `tap0` and
@@ -97,6 +97,8 @@ pub struct Wish {
     pub tags: Vec<Tag>,
     /// Whether it wants a default route.
     pub default_route: bool,
+    /// What may reach it; none: everything.
+    pub inbound: Option<Inbound>,
 }
 
 impl Wish {
@@ -138,6 +140,7 @@ impl Wish {
                 .collect::<Result<_, _>>()?,
             tags: request.tags.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             default_route: !request.no_default_route,
+            inbound: given(&request.inbound).map(|text| text.parse()).transpose()?,
         })
     }
 }

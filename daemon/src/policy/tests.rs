@@ -380,6 +380,7 @@ fn fields_are_checked_one_by_one() {
         ActivateRequest { mtu: 1279, ..Default::default() },
         ActivateRequest { aliases: vec!["a".into(); 17], ..Default::default() },
         ActivateRequest { tags: vec!["a b".into()], ..Default::default() },
+        ActivateRequest { inbound: "80/http".into(), ..Default::default() },
     ] {
         let error = Wish::check(&request).unwrap_err().to_string();
         assert!(error.len() < 300, "{error}");

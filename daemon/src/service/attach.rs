@@ -16,7 +16,7 @@ use crate::{
     auth::{Lease, Namespace, Passed},
     fault::Fault,
     ipam::Applicant,
-    model::{Attachment, AttachmentId, Name, State},
+    model::{Attachment, AttachmentId, Inbound, Name, State},
     policy::{Grant, Permit},
 };
 
@@ -178,6 +178,7 @@ impl Service {
             mac: crate::model::Mac([0; 6]),
             mtu: wish.mtu.unwrap_or(net.config.mtu),
             default_route: wish.default_route && net.config.gateway.is_some(),
+            inbound: wish.inbound.clone().unwrap_or_default(),
             namespace: grant.namespace().id(),
             lease: None,
             created: SystemTime::now(),
@@ -352,7 +353,13 @@ impl Service {
             };
             attachment.name = free;
         }
+        if let (Inbound::Open, Some(inbound)) = (&attachment.inbound, &wish.inbound) {
+            attachment.inbound = inbound.clone();
+        }
         attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
+        if attachment.inbound != before.inbound {
+            self.limit(&before, &attachment)?;
+        }
         if attachment != before {
             // Recorded under the lock, for once: a detach must not come in between, and this is rare.
             self.parts.store.write(&attachment)?;

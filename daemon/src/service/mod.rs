@@ -14,6 +14,7 @@
 mod attach;
 mod detach;
 mod explain;
+mod expose;
 pub mod jobs;
 pub mod lifetime;
 mod naming;

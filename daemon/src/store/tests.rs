@@ -23,6 +23,7 @@ fn attachment(bits: u64) -> Attachment {
         lease: None,
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         gid: 1000,
+        inbound: Default::default(),
         state: State::Active,
         charged: Some(1002),
         groups: vec![990],

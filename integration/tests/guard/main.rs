@@ -3,6 +3,7 @@
 
 mod caches;
 mod forged;
+mod inbound;
 mod isolation;
 mod ruleset;
 mod site;

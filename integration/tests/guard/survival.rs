@@ -7,7 +7,6 @@ use v6pod_integration::{Namespaces, Signal, attached, eventually, test_client};
 use crate::site::{Container, LATER, OFF, PREFIX, SOON, Seen, Site, Traffic};
 
 const ATTACKS: &[&str] = &["address-of-victim", "mac-unused", "na-of-neighbour", "ra", "arp-reply"];
-const TABLES: [(&str, &str); 2] = [("bridge", "v6pod"), ("inet", "v6pod")];
 
 /// The ruleset without counters.
 fn rules(site: &Site) -> String {

@@ -68,6 +68,7 @@ fn request(attach: &Attach) -> ActivateRequest {
         mtu: attach.mtu.unwrap_or_default(),
         aliases: attach.alias.clone(),
         tags: attach.tag.clone(),
+        inbound: attach.inbound.clone().unwrap_or_default(),
     }
 }
 

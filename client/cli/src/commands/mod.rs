@@ -5,6 +5,7 @@ pub mod attach;
 pub mod can_i;
 pub mod check;
 pub mod detach;
+pub mod expose;
 pub mod history;
 pub mod list;
 pub mod setup;
@@ -75,6 +76,7 @@ pub(crate) mod tests {
             published: vec!["web.v6pod".to_owned(), "web.service.consul".to_owned()],
             aliases: vec!["www".to_owned()],
             tags: Vec::new(),
+            inbound: "open".to_owned(),
             forbidden: String::new(),
         }
     }

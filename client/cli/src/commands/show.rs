@@ -46,6 +46,7 @@ fn render(attachment: &Attachment, users: &Users, view: &View) -> String {
         ("tags", list(&attachment.tags).into()),
         ("address", text(&format!("{}/{}", attachment.address, attachment.prefix_length))),
         ("gateway", text(&attachment.gateway)),
+        ("inbound", text(&attachment.inbound)),
         ("network", text(&attachment.network)),
         ("interface", text(&attachment.interface)),
         ("mac", text(&attachment.mac)),
@@ -77,6 +78,7 @@ aliases:         www
 tags:            -
 address:         2001:db8::242:ac11:2/80
 gateway:         2001:db8::1
+inbound:         open
 network:         default
 interface:       v6pod0
 mac:             02:42:ac:11:00:02

@@ -14,7 +14,7 @@ use crate::{
     users::Users,
 };
 
-const NETWORKS: [Column; 8] = [
+const NETWORKS: [Column; 9] = [
     Column::new("NETWORK").cut_to(8),
     Column::new("PREFIX"),
     Column::new("GATEWAY").optional(3),
@@ -22,7 +22,8 @@ const NETWORKS: [Column; 8] = [
     Column::new("BRIDGE").cut_to(6).optional(2),
     Column::new("MTU").optional(6),
     Column::new("ADDRESSES").optional(5),
-    Column::new("ATTACHMENTS").optional(1),
+    Column::new("ISOLATION").optional(7),
+    Column::new("ATTACHMENTS").cut_to(4).optional(1),
 ];
 
 const REGISTRIES: [Column; 4] = [
@@ -49,10 +50,11 @@ pub async fn run(socket: &Path, output: &mut Output) -> Result<u8, Error> {
 
 fn render(status: &StatusResponse, users: &Users, view: &View) -> String {
     let role = if status.caller_is_admin { ", an administrator" } else { "" };
-    let pairs: [(&str, Cell); 5] = [
+    let pairs: [(&str, Cell); 6] = [
         ("v6podd", text::or_none(&status.version).into()),
         ("since", text::since(status.started.as_ref(), view.now).into()),
         ("attachments", status.attachments.to_string().into()),
+        ("guard", guard(&status.guard)),
         ("you", format!("{}{role}", users.describe(status.caller_uid)).into()),
         ("audit", audit(status.audit.as_ref())),
     ];
@@ -84,6 +86,14 @@ fn audit(audit: Option<&AuditStatus>) -> Cell {
     Cell::new(format!("{place}{lost}"), tone)
 }
 
+/// Without one, whoever is on a network may claim to be anybody there.
+fn guard(name: &str) -> Cell {
+    match name {
+        "off" => Cell::new("off: containers may forge addresses".to_owned(), Tone::Red),
+        name => text::or_none(name).into(),
+    }
+}
+
 fn networks(networks: &[Network], view: &View) -> String {
     let mut table = Table::new(NETWORKS);
     for network in networks {
@@ -96,6 +106,7 @@ fn networks(networks: &[Network], view: &View) -> String {
             text::or_none(&network.bridge).into(),
             network.mtu.to_string().into(),
             text::or_none(&network.addresses).into(),
+            text::or_none(&network.isolation).into(),
             attachments(network).into(),
         ]);
     }
@@ -161,6 +172,7 @@ pub(crate) mod tests {
             default: true,
             attachments: 2,
             capacity: 1000,
+            isolation: "open".to_owned(),
         };
         let inner =
             Network { name: "inner".to_owned(), gateway: String::new(), default: false, ..network.clone() };
@@ -187,6 +199,7 @@ pub(crate) mod tests {
             caller_uid: 0,
             caller_is_admin: true,
             audit: Some(AuditStatus { file: true, healthy: true, error: String::new(), lost: 0 }),
+            guard: "nftables".to_owned(),
         }
     }
 
@@ -196,12 +209,13 @@ pub(crate) mod tests {
 v6podd:       0.1.0
 since:        1970-01-01T00:00:00Z (16m ago)
 attachments:  4
+guard:        nftables
 you:          root (uid 0), an administrator
 audit:        the journal and a file
 
-NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ATTACHMENTS
-default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     2 of 1000
-inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     2 of 1000
+NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ISOLATION  ATTACHMENTS
+default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     open       2 of 1000
+inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     open       2 of 1000
 
 REGISTRY  ENDPOINT               HEALTH     NAMES
 dns       [2001:db8::1]:53       ok         2

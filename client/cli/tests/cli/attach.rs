@@ -44,7 +44,7 @@ fn a_process_is_attached_as_asked() {
     let site = Site::new(Answers::default());
     let pid = std::process::id().to_string();
     let options = "--network lan --name web --container-id c0ffee --interface eth0 --address 2001:DB8:0::7 \
-        --mac 02:00:00:00:00:07 --mtu 1400 --alias www --tag blue";
+        --mac 02:00:00:00:00:07 --mtu 1400 --alias www --tag blue --inbound 80/tcp";
     let mut arguments = vec!["attach", "--no-default-route"];
     arguments.extend(options.split_whitespace());
     arguments.push(&pid);
@@ -62,6 +62,7 @@ fn a_process_is_attached_as_asked() {
         mtu: 1400,
         aliases: vec!["www".to_owned()],
         tags: vec!["blue".to_owned()],
+        inbound: "80/tcp".to_owned(),
     };
     assert_eq!(request, expected);
     let own = std::fs::File::open("/proc/self/ns/net").unwrap();

@@ -153,6 +153,53 @@ fn detach() {
 }
 
 #[test]
+fn expose_and_close() {
+    let with = |inbound: &str| {
+        let mut attachment = attachment("000000000001", "web", "");
+        inbound.clone_into(&mut attachment.inbound);
+        Site::new(Answers { attachments: vec![attachment], ..Default::default() })
+    };
+    for (inbound, arguments, asked, said) in [
+        ("open", &["expose", "web", "80"][..], "80/tcp", "web: open for all: 80/tcp\n"),
+        (
+            "80/tcp",
+            &["expose", "web", "443", "5-6/udp"],
+            "80/tcp,443/tcp,5-6/udp",
+            "web: open for all: 80/tcp, 443/tcp, 5-6/udp\n",
+        ),
+        ("80/tcp", &["expose", "web", "--all"], "open", "web: everything may reach it\n"),
+        (
+            "80/tcp",
+            &["expose", "web", "--established"],
+            "established",
+            "web: only what belongs to what it began reaches it\n",
+        ),
+        ("80/tcp,443/tcp", &["close", "web", "80/tcp"], "443/tcp", "web: open for all: 443/tcp\n"),
+        (
+            "80/tcp",
+            &["close", "web", "80/tcp"],
+            "established",
+            "web: only what belongs to what it began reaches it\n",
+        ),
+        ("open", &["close", "web"], "established", "web: only what belongs to what it began reaches it\n"),
+    ] {
+        let site = with(inbound);
+        site.run(arguments).gives(said);
+        assert!(
+            matches!(site.daemon.call(), Call::Expose(id, found) if id == "000000000001" && found == asked),
+            "{arguments:?}"
+        );
+    }
+    let site = with("open");
+    let error = "v6pod: everything may reach web: open what shall stay open with v6pod expose web PORT..., or close all with v6pod close web";
+    site.run(&["close", "web", "80"]).fails(1, error);
+    assert_eq!(site.run(&["expose", "nobody", "80"]).code, Some(3));
+    assert_eq!(site.run(&["expose", "web", "80/http"]).code, Some(2));
+    assert!(site.daemon.is_quiet());
+    assert_eq!(site.run(&["expose", "web", "80", "--json"]).json()["attachment"]["inbound"], "80/tcp");
+}
+
+#[test]
 fn what_the_daemon_refuses_is_passed_on() {
     let refusing = |refusal| Site::new(Answers { refusal: Some(refusal), ..two_answers() });
     refusing(Status::internal("the disk\nis full"))
@@ -198,11 +245,12 @@ fn status_of_a_healthy_daemon() {
 v6podd:       0.1.0
 since:        -
 attachments:  0
+guard:        -
 you:          uid 4000000001
 audit:        -
 
-NETWORK            PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ATTACHMENTS
-default (default)  2001:db8::/80  -        bridge  -       0    -          0
+NETWORK            PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ISOLATION  ATTACHMENTS
+default (default)  2001:db8::/80  -        bridge  -       0    -          -          0
 
 REGISTRY  ENDPOINT        HEALTH  NAMES
 consul    127.0.0.1:8500  ok      2

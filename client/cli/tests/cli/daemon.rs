@@ -24,7 +24,7 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, ExplainRequest, ExplainResponse, GetRequest, GetResponse, HistoryRequest,
+    DeactivateResponse, ExplainRequest, ExplainResponse, ExposeRequest, ExposeResponse, GetRequest, GetResponse, HistoryRequest,
     HistoryResponse, ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest, WatchResponse,
     attachment::State,
     attachments_server::{Attachments, AttachmentsServer},
@@ -45,7 +45,7 @@ pub struct Answers {
     pub fits: fn(&HistoryRequest) -> bool,
     /// Whether a namespace is new.
     pub created: bool,
-    /// The answer to Activate, Deactivate, Check and Explain instead.
+    /// The answer to Activate, Deactivate, Check, Explain and Expose instead.
     pub refusal: Option<Status>,
     /// What a watcher is told, after which the watch goes on in silence, or ends.
     pub events: Vec<Result<WatchResponse, Status>>,
@@ -101,6 +101,7 @@ pub enum Call {
     Check(String),
     History(HistoryRequest),
     Explain(ExplainRequest),
+    Expose(String, String),
 }
 
 /// The calls a daemon receives; it runs on its own thread until the test program ends.
@@ -256,6 +257,14 @@ impl Attachments for Service {
 
     async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         Ok(Response::new(ListResponse { attachments: self.answers.attachments.clone() }))
+    }
+
+    async fn expose(&self, request: Request<ExposeRequest>) -> Result<Response<ExposeResponse>, Status> {
+        let ExposeRequest { id, inbound } = request.into_inner();
+        let found = self.answers.attachments.iter().find(|attachment| attachment.id == id).cloned();
+        let attachment = found.map(|found| Attachment { inbound: inbound.clone(), ..found });
+        self.note(Call::Expose(id, inbound))?;
+        Ok(Response::new(ExposeResponse { attachment }))
     }
 
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {

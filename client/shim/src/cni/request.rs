@@ -203,6 +203,7 @@ pub fn wish(config: &Config, container: &Container, args: &Args) -> Result<Activ
         mtu: input::number(&config.object, "mtu")?,
         aliases: aliases(runtime, &config.name)?,
         tags: vec![tag],
+        inbound: String::new(),
         no_default_route: false,
     })
 }

@@ -12,7 +12,8 @@
 //! | | `v6pod.tags` | tags for registries, separated by commas |
 //! | `--ipfile PATH` | `v6pod.ipfile` | where to write the address; see below |
 //! | `--required` | any of these | no address, no container |
-//! | | `v6pod.ports` | reserved: has to be empty as long as inbound traffic is not filtered |
+//! | | `v6pod.inbound` | what may reach it: `open`, `established`, or ports (`80/tcp,443/tcp`) |
+//! | | `v6pod.ports` | the same, if it is not empty |
 //!
 //! The hook may run as root for a container whose annotations are somebody else's. So an annotation names
 //! a file in the bundle and nowhere else; an argument may name any, relative to the bundle.
@@ -47,9 +48,6 @@ pub enum Error {
     /// An annotation is misspelt.
     #[error("there is no annotation {0:?}")]
     Annotation(String),
-    /// Ports cannot be opened, because none are closed.
-    #[error("v6pod.ports has to be empty: v6podd does not filter inbound traffic yet")]
-    Ports,
     /// The state is not as the OCI has it.
     #[error("the container's state: {0}")]
     State(String),
@@ -130,6 +128,7 @@ pub struct Wishes {
     mtu: u32,
     aliases: Vec<String>,
     tags: Vec<String>,
+    inbound: String,
 }
 
 impl Wishes {
@@ -201,7 +200,7 @@ impl Wishes {
             "ipfile" if is_file_name(value) => self.ip_file = Some(PathBuf::from(value)),
             "ipfile" => return Err(Error::Value(key.to_owned(), text)),
             "ports" if value.trim().is_empty() => {}
-            "ports" => return Err(Error::Ports),
+            "inbound" | "ports" => self.inbound = text,
             _ => return Err(Error::Annotation(key.to_owned())),
         }
         Ok(())
@@ -220,6 +219,7 @@ impl Wishes {
             mtu: self.mtu,
             aliases: self.aliases.clone(),
             tags: self.tags.clone(),
+            inbound: self.inbound.clone(),
         }
     }
 
@@ -237,6 +237,8 @@ impl Wishes {
             Some("the MAC")
         } else if self.mtu != 0 && self.mtu != attachment.mtu {
             Some("the MTU")
+        } else if !is(&self.inbound, &attachment.inbound) && attachment.inbound == "open" {
+            Some("the inbound traffic")
         } else {
             None
         }

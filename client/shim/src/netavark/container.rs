@@ -84,6 +84,7 @@ impl Container {
             mac: input::text(&self.own, "static_mac")?.to_owned(),
             mtu: options.mtu.map_or(0, u32::from),
             aliases: self.aliases()?,
+            inbound: options.inbound,
             ..Default::default()
         })
     }

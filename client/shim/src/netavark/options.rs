@@ -12,7 +12,7 @@ pub(super) enum Error {
     Wrong(#[from] Wrong),
     #[error("the option {0} must be a string")]
     NotText(String),
-    #[error("there is no option {0:?}; there are network, mtu, no_default_route and dns")]
+    #[error("there is no option {0:?}; there are network, mtu, inbound, no_default_route and dns")]
     Unknown(String),
     #[error("the option mtu must be a number of octets, not {0:?}")]
     Mtu(String),
@@ -27,6 +27,8 @@ pub(super) struct Options {
     pub network: Option<String>,
     /// Octets.
     pub mtu: Option<NonZeroU32>,
+    /// What may reach the container; empty: everything.
+    pub inbound: String,
     /// Whether there is to be no default route.
     pub no_default_route: bool,
     /// Whether containers are to leave the daemon's resolver alone.
@@ -41,6 +43,7 @@ impl Options {
             match key.as_str() {
                 "network" => self.network = Some(value.to_owned()).filter(|name| !name.is_empty()),
                 "mtu" => self.mtu = Some(value.parse().map_err(|_| Error::Mtu(value.to_owned()))?),
+                "inbound" => self.inbound = value.to_owned(),
                 "no_default_route" => self.no_default_route = truth(key, value)?,
                 "dns" => self.no_dns = !truth(key, value)?,
                 _ => return Err(Error::Unknown(key.clone())),
@@ -71,10 +74,11 @@ mod tests {
 
     #[test]
     fn options_are_checked() {
-        let all = json!({ "network": "blue", "mtu": "1400", "no_default_route": "1", "dns": "False" });
+        let all = json!({ "network": "blue", "mtu": "1400", "inbound": "80/tcp", "no_default_route": "1", "dns": "False" });
         let expected = Options {
             network: Some("blue".to_owned()),
             mtu: NonZeroU32::new(1400),
+            inbound: "80/tcp".to_owned(),
             no_default_route: true,
             no_dns: true,
         };

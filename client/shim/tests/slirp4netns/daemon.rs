@@ -23,7 +23,8 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, GetRequest, GetResponse, ListRequest, ListResponse, WatchRequest, WatchResponse,
+    DeactivateResponse, ExposeRequest, ExposeResponse, GetRequest, GetResponse, ListRequest, ListResponse,
+    WatchRequest, WatchResponse,
     attachments_server::{Attachments, AttachmentsServer},
 };
 
@@ -182,6 +183,10 @@ impl Attachments for Service {
     }
 
     async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Err(Status::unimplemented("a fake"))
+    }
+
+    async fn expose(&self, _: Request<ExposeRequest>) -> Result<Response<ExposeResponse>, Status> {
         Err(Status::unimplemented("a fake"))
     }
 

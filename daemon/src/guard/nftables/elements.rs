@@ -1,11 +1,12 @@
 //! What one attachment has in the sets: all that attaching and detaching change.
 
 use super::{
-    rule::{Element, Given, Key, Verdict},
+    rule::Verdict,
     ruleset::{
         self, ADDRESSES, GROUP_OF, GROUPS, ISOLATION, NOBODY, SAME_TENANT, SENDERS, TENANT_OF, TENANTS,
         USER_OF, USERS,
     },
+    set::{Element, Key},
 };
 use crate::{config, guard::Isolation, model::Attachment};
 
@@ -31,12 +32,12 @@ fn at_the_bridge(attachment: &Attachment, networks: &[config::Network]) -> Vec<E
         Isolation::User => attachment.uid,
         Isolation::Group if attachment.gid != NOBODY => attachment.gid,
         Isolation::Group | Isolation::Isolated => {
-            elements.push(Element::mapped(ISOLATION, name(), Given::Verdict(Verdict::Drop)));
+            elements.push(Element::verdict(ISOLATION, name(), Verdict::Drop));
             return elements;
         }
     };
-    elements.push(Element::mapped(ISOLATION, name(), Given::Verdict(Verdict::Goto(SAME_TENANT))));
-    elements.push(Element::mapped(TENANT_OF, name(), Given::Mark(tenant)));
+    elements.push(Element::verdict(ISOLATION, name(), Verdict::Goto(SAME_TENANT.into())));
+    elements.push(Element::mark(TENANT_OF, name(), tenant));
     elements.push(Element::new(TENANTS, Key::new().number(tenant).link(&port)));
     elements
 }
@@ -49,7 +50,7 @@ fn routed(attachment: &Attachment, networks: &[config::Network]) -> Vec<Element>
         (Isolation::Group, attachment.gid, GROUP_OF, GROUPS),
     ] {
         if tenant != NOBODY && ruleset::compares(networks, isolation) {
-            elements.push(Element::mapped(of, address(), Given::Mark(tenant)));
+            elements.push(Element::mark(of, address(), tenant));
             let key = Key::new().number(tenant).octets(&attachment.address.octets());
             elements.push(Element::new(all, key));
         }

@@ -11,9 +11,13 @@
 //! somebody else takes them away.
 
 mod elements;
+mod field;
+mod inbound;
 mod rule;
 mod ruleset;
+mod set;
 mod socket;
+mod table;
 mod watch;
 mod wire;
 
@@ -26,9 +30,11 @@ use std::{
 use rustix::io::Errno;
 
 use self::{
-    rule::{Change, Element, Table},
+    rule::Name,
+    set::{Change, ELEMENTS, Element, Set, of_set},
     socket::Socket,
-    wire::{Batch, Family},
+    table::{Place, Table, of_table},
+    wire::Batch,
 };
 use super::{Error, Guard};
 use crate::{
@@ -36,6 +42,8 @@ use crate::{
     model::{Attachment, AttachmentId},
 };
 
+/// All tables that are ever ours.
+const PLACES: [Place; 3] = [ruleset::BRIDGE, ruleset::INET, inbound::PLACE];
 /// What errors name.
 const OBJECT: &str = "the nftables tables v6pod";
 
@@ -81,6 +89,12 @@ impl Rules {
 
     /// Writes everything, in place of what is there; or only has it checked.
     fn write(&self, state: &mut State, commit: bool) -> io::Result<()> {
+        let mut conversations = Vec::new();
+        for attachment in limited(&state.admitted) {
+            for set in inbound::conversations(attachment.id) {
+                conversations.extend(read_conversations(&mut state.socket, &set)?);
+            }
+        }
         let mut batch = state.socket.batch();
         for table in &self.tables {
             table.write(&mut batch);
@@ -88,20 +102,22 @@ impl Rules {
         let elements: Vec<_> =
             state.admitted.values().map(|attachment| elements::of(attachment, &self.networks)).collect();
         for (position, table) in self.tables.iter().enumerate() {
-            let mut all: Vec<_> = elements.iter().flat_map(|of| &of[position]).collect();
-            all.sort_by_key(|element| element.set);
-            Element::write_all(&all, Change::Add, &mut batch, table.family, table.name);
+            let mut all: Vec<_> = elements.iter().flat_map(|of| of[position].iter().cloned()).collect();
+            all.sort_by(|one, other| one.set.cmp(&other.set));
+            Element::write_all(&all, Change::Add, &mut batch, table.place);
         }
+        Table::remove(inbound::PLACE, &mut batch);
+        for (attachment, position) in limited(&state.admitted).zip(0..) {
+            limit(attachment, position == 0, &mut batch);
+        }
+        Element::write_all(&conversations, Change::Add, &mut batch, inbound::PLACE);
         state.socket.send(batch, commit)
     }
 
-    /// Adds or removes one attachment's elements.
-    fn change(&self, state: &mut State, attachment: &Attachment, change: Change) -> io::Result<()> {
-        let mut batch: Batch = state.socket.batch();
-        for (table, elements) in self.tables.iter().zip(elements::of(attachment, &self.networks)) {
-            let all: Vec<_> = elements.iter().collect();
-            Element::write_all(&all, change, &mut batch, table.family, table.name);
-        }
+    /// Has the kernel change what it has for one attachment.
+    fn change(&self, state: &mut State, fill: impl FnOnce(&Self, &State, &mut Batch)) -> io::Result<()> {
+        let mut batch = state.socket.batch();
+        fill(self, state, &mut batch);
         match state.socket.send(batch, true) {
             // A table, a set or an element is not there, or is another's.
             Err(error) if is_missing(&error) => {
@@ -112,6 +128,13 @@ impl Rules {
         }
     }
 
+    /// Adds or removes one attachment's elements.
+    fn elements(&self, attachment: &Attachment, change: Change, batch: &mut Batch) {
+        for (table, elements) in self.tables.iter().zip(elements::of(attachment, &self.networks)) {
+            Element::write_all(&elements, change, batch, table.place);
+        }
+    }
+
     /// Writes everything again because somebody else changed it.
     fn restore(&self) -> io::Result<()> {
         self.write(&mut self.state(), true)
@@ -119,20 +142,29 @@ impl Rules {
 
     fn problems(&self, attachment: &Attachment) -> io::Result<Vec<String>> {
         let mut state = self.state();
+        let mut expected: Vec<_> = self
+            .tables
+            .iter()
+            .zip(elements::of(attachment, &self.networks))
+            .map(|(table, elements)| (table.place, table.rules(), elements))
+            .collect();
+        if inbound::is_limited(attachment) {
+            let own = |attachment| inbound::own(attachment).rules();
+            let rules = inbound::base().rules() + limited(&state.admitted).map(own).sum::<usize>();
+            expected.push((inbound::PLACE, rules, inbound::elements(attachment)));
+        }
         let mut problems = Vec::new();
-        for (table, elements) in self.tables.iter().zip(elements::of(attachment, &self.networks)) {
-            let rules = state.socket.count(libc::NFT_MSG_GETRULE, table.family, |message| {
-                message.text(1, table.name);
-            })?;
-            let name = format!("{} {}", family(table.family), table.name);
-            if rules != table.rules() {
-                problems.push(format!("the table {name} has {rules} rules and not {}", table.rules()));
+        for (place, rules, elements) in expected {
+            let ask = |message: &mut wire::Attributes<'_>| of_table(place, message);
+            let found = state.socket.list(libc::NFT_MSG_GETRULE, place.family, ask, |_| ())?.len();
+            if found != rules {
+                problems.push(format!("the nftables table {place} has {found} rules in place of {rules}"));
             }
             for element in elements {
-                let ask = |message: &mut wire::Attributes<'_>| element.name(table.name, message);
-                if !state.socket.has(libc::NFT_MSG_GETSETELEM, table.family, ask)? {
+                let ask = |message: &mut wire::Attributes<'_>| element.name(place.name, message);
+                if !state.socket.has(libc::NFT_MSG_GETSETELEM, place.family, ask)? {
                     problems.push(format!(
-                        "the guard does not know it: it is not in the set {} of the table {name}",
+                        "the guard does not know it: it is not in the set {} of the nftables table {place}",
                         element.set
                     ));
                 }
@@ -142,11 +174,51 @@ impl Rules {
     }
 }
 
-fn family(family: Family) -> &'static str {
-    match family {
-        Family::Bridge => "bridge",
-        Family::Inet => "inet",
-        Family::Any => "any",
+/// Those that do not take everything.
+fn limited(admitted: &HashMap<AttachmentId, Attachment>) -> impl Iterator<Item = &Attachment> {
+    admitted.values().filter(|attachment| inbound::is_limited(attachment))
+}
+
+/// Whether there are any but this one.
+fn are_others_limited(state: &State, id: AttachmentId) -> bool {
+    limited(&state.admitted).any(|other| other.id != id)
+}
+
+/// Writes what limits one attachment, and before the first one what all have in common.
+fn limit(attachment: &Attachment, is_first: bool, batch: &mut Batch) {
+    if is_first {
+        inbound::base().write(batch);
+    }
+    const BEHIND_THE_BASE: u32 = 16;
+    inbound::own(attachment).write_contents(batch, BEHIND_THE_BASE);
+    Element::write_all(&inbound::elements(attachment), Change::Add, batch, inbound::PLACE);
+}
+
+/// Takes back what limits one attachment, and with the last one the table.
+fn unlimit(attachment: &Attachment, is_last: bool, batch: &mut Batch) {
+    if is_last {
+        return Table::remove(inbound::PLACE, batch);
+    }
+    Element::write_all(&inbound::elements(attachment), Change::Remove, batch, inbound::PLACE);
+    let own = inbound::own(attachment);
+    for chain in &own.chains {
+        chain.remove(batch, own.place);
+    }
+    for set in &own.sets {
+        Set::remove(&set.name, batch, own.place);
+    }
+}
+
+/// What the kernel has in a set of conversations; nothing if it has no such set.
+fn read_conversations(socket: &mut Socket, set: &Name) -> io::Result<Vec<Element>> {
+    let ask = |message: &mut wire::Attributes<'_>| of_set(inbound::PLACE.name, set, message);
+    let read = |answer: &wire::Answer<'_>| {
+        answer.attribute(ELEMENTS).map_or_else(Vec::new, |list| Element::read_all(set, list))
+    };
+    match socket.list(libc::NFT_MSG_GETSETELEM, inbound::PLACE.family, ask, read) {
+        Ok(lists) => Ok(lists.concat()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 
@@ -170,18 +242,55 @@ impl Guard for Nftables {
     fn admit(&self, attachment: &Attachment) -> Result<(), Error> {
         let mut state = self.0.state();
         state.admitted.insert(attachment.id, attachment.clone());
-        self.0.change(&mut state, attachment, Change::Add).map_err(|error| {
+        let outcome = self.0.change(&mut state, |rules, state, batch| {
+            rules.elements(attachment, Change::Add, batch);
+            if inbound::is_limited(attachment) {
+                limit(attachment, !are_others_limited(state, attachment.id), batch);
+            }
+        });
+        outcome.map_err(|error| {
             state.admitted.remove(&attachment.id);
             Error::step("admitting to", OBJECT)(error)
         })
     }
 
+    fn update(&self, attachment: &Attachment) -> Result<(), Error> {
+        let mut state = self.0.state();
+        let Some(before) = state.admitted.insert(attachment.id, attachment.clone()) else {
+            state.admitted.remove(&attachment.id);
+            return Ok(());
+        };
+        let outcome = self.0.change(&mut state, |_, state, batch| {
+            let is_only = !are_others_limited(state, attachment.id);
+            match (inbound::is_limited(&before), inbound::is_limited(attachment)) {
+                (false, false) => {}
+                (false, true) => limit(attachment, is_only, batch),
+                (true, false) => unlimit(&before, is_only, batch),
+                // Conversations go on.
+                (true, true) => {
+                    for chain in inbound::own(attachment).chains {
+                        chain.flush(batch, inbound::PLACE);
+                        chain.write_rules(batch, inbound::PLACE);
+                    }
+                }
+            }
+        });
+        outcome.map_err(|error| {
+            state.admitted.insert(before.id, before);
+            Error::step("limiting inbound traffic in", inbound::PLACE.name)(error)
+        })
+    }
+
     fn dismiss(&self, attachment: &Attachment) -> Result<(), Error> {
         let mut state = self.0.state();
-        if state.admitted.remove(&attachment.id).is_none() {
-            return Ok(());
-        }
-        self.0.change(&mut state, attachment, Change::Remove).map_err(Error::step("dismissing from", OBJECT))
+        let Some(before) = state.admitted.remove(&attachment.id) else { return Ok(()) };
+        let outcome = self.0.change(&mut state, |rules, state, batch| {
+            rules.elements(&before, Change::Remove, batch);
+            if inbound::is_limited(&before) {
+                unlimit(&before, !are_others_limited(state, before.id), batch);
+            }
+        });
+        outcome.map_err(Error::step("dismissing from", OBJECT))
     }
 
     fn check(&self, attachment: &Attachment) -> Vec<String> {
@@ -195,10 +304,7 @@ impl Guard for Nftables {
 /// There is no nf_tables.
 pub fn remove() -> io::Result<()> {
     let mut socket = Socket::open()?;
-    for table in ruleset::tables(&[]) {
-        let mut batch = socket.batch();
-        Table::remove(table.family, table.name, &mut batch);
-        socket.send(batch, true)?;
-    }
-    Ok(())
+    let mut batch = socket.batch();
+    PLACES.iter().for_each(|place| Table::remove(*place, &mut batch));
+    socket.send(batch, true)
 }

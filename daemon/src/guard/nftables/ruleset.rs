@@ -28,17 +28,20 @@
 use ipnet::Ipv6Net;
 
 use super::{
-    rule::{Chain, Field, Gives, Key, Rule, Set, Table, Test, Then, Verdict},
+    field::Field,
+    rule::{Rule, Test, Then, Verdict},
+    set::{Holds, Key, Set},
+    table::{Chain, Place, Table},
     wire::Family,
 };
 use crate::{config, guard::Isolation};
 
-/// The name of the tables.
-pub const TABLE: &str = "v6pod";
-/// The families of the tables.
-pub const FAMILIES: [Family; 2] = [Family::Bridge, Family::Inet];
+/// For what comes from a container.
+pub const BRIDGE: Place = Place { family: Family::Bridge, name: "v6pod" };
+/// For what is routed.
+pub const INET: Place = Place { family: Family::Inet, name: "v6pod" };
 /// How the names of all ports begin.
-const PORT: &[u8] = b"v6p";
+pub const PORT: &[u8] = b"v6p";
 
 // Sets and maps of which elements come and go.
 /// The addresses of a port: name, MAC, address.
@@ -118,25 +121,25 @@ pub fn compares(networks: &[config::Network], isolation: Isolation) -> bool {
     networks.iter().any(|network| network.isolation == isolation)
 }
 
-fn rule(tests: impl Into<Vec<Test>>, verdict: Verdict) -> Rule {
+pub fn rule(tests: impl Into<Vec<Test>>, verdict: Verdict) -> Rule {
     Rule { tests: tests.into(), then: Then::Do(verdict) }
 }
 
 /// What is dropped is counted, so that `nft list table bridge v6pod` tells of attacks.
-fn drop_if(tests: impl Into<Vec<Test>>) -> Rule {
+pub fn drop_if(tests: impl Into<Vec<Test>>) -> Rule {
     Rule { tests: tests.into(), then: Then::Count(Verdict::Drop) }
 }
 
-fn is(field: Field, value: u8) -> Test {
+pub fn is(field: Field, value: u8) -> Test {
     Test::Is(field, vec![value])
 }
 
-fn one_of(field: Field, set: &'static str) -> Test {
-    Test::In(vec![field], set)
+pub fn one_of(field: Field, set: &'static str) -> Test {
+    Test::In(vec![field], set.into())
 }
 
 /// What is about the IPv6 header begins with this, for then nft(8) can say it in words.
-fn ipv6() -> Test {
+pub fn ipv6() -> Test {
     Test::Is(Field::Content, IPV6.to_vec())
 }
 
@@ -145,17 +148,17 @@ fn own(field: Field) -> Vec<Field> {
     vec![Field::In, Field::EtherSource, field]
 }
 
-fn constant(name: &'static str, field: Field, values: &[u8]) -> Set {
+pub fn constant(name: &'static str, field: Field, values: &[u8]) -> Set {
     let keys = values.iter().map(|value| Key::new().octets(&[*value])).collect();
-    Set { name, key: vec![field], gives: None, constant: keys }
+    Set { name: name.into(), key: vec![field], holds: Holds::Constant(keys) }
 }
 
-fn set(name: &'static str, key: &[Field]) -> Set {
-    Set { name, key: key.to_vec(), gives: None, constant: Vec::new() }
+pub fn set(name: &'static str, key: &[Field]) -> Set {
+    Set { name: name.into(), key: key.to_vec(), holds: Holds::Elements }
 }
 
-fn map(name: &'static str, key: Field, gives: Gives) -> Set {
-    Set { name, key: vec![key], gives: Some(gives), constant: Vec::new() }
+pub fn map(name: &'static str, key: Field, holds: Holds) -> Set {
+    Set { name: name.into(), key: vec![key], holds }
 }
 
 fn bridge(networks: &[config::Network]) -> Table {
@@ -166,27 +169,29 @@ fn bridge(networks: &[config::Network]) -> Table {
         constant(PROTOCOLS, Field::Protocol, &ALLOWED_PROTOCOLS),
     ];
     let port = |field| Test::Is(field, PORT.to_vec());
-    let first = rule([port(Field::In)], Verdict::Goto(FROM_CONTAINER));
+    let first = rule([port(Field::In)], Verdict::Goto(FROM_CONTAINER.into()));
     let mut chains = vec![
-        Chain { name: "prerouting", hook: Some((PREROUTING, BRIDGE_FIRST)), rules: vec![first] },
+        Chain { name: "prerouting".into(), hook: Some((PREROUTING, BRIDGE_FIRST)), rules: vec![first] },
         from_container(),
         discovery(),
         no_source(),
     ];
     if is_isolating(networks) {
         sets.extend([
-            map(ISOLATION, Field::In, Gives::Verdicts),
-            map(TENANT_OF, Field::In, Gives::Marks),
+            map(ISOLATION, Field::In, Holds::Verdicts),
+            map(TENANT_OF, Field::In, Holds::Marks),
             set(TENANTS, &[Field::Mark, Field::Out]),
         ]);
-        let apart =
-            Rule { tests: vec![port(Field::In), port(Field::Out)], then: Then::Map(Field::In, ISOLATION) };
+        let apart = Rule {
+            tests: vec![port(Field::In), port(Field::Out)],
+            then: Then::Map(Field::In, ISOLATION.into()),
+        };
         chains.extend([
-            Chain { name: "forward", hook: Some((FORWARD, BRIDGE_FIRST)), rules: vec![apart] },
+            Chain { name: "forward".into(), hook: Some((FORWARD, BRIDGE_FIRST)), rules: vec![apart] },
             same(SAME_TENANT, &[], (Field::In, TENANT_OF), (Field::Out, TENANTS), Verdict::Accept),
         ]);
     }
-    Table { family: Family::Bridge, name: TABLE, sets, chains }
+    Table { place: BRIDGE, sets, chains }
 }
 
 /// Everything from a container. What most packets are comes first.
@@ -199,13 +204,13 @@ fn from_container() -> Chain {
         // A tag is in the one, and what is behind it in the other.
         drop_if([Test::Not(Field::EtherType, IPV6.to_vec())]),
         drop_if([Test::Not(Field::Content, IPV6.to_vec())]),
-        rule([ipv6(), Test::Absent(own(Field::Source), ADDRESSES)], Verdict::Goto(NO_SOURCE)),
+        rule([ipv6(), Test::Absent(own(Field::Source), ADDRESSES.into())], Verdict::Goto(NO_SOURCE.into())),
         rule([ipv6(), is(Field::NextHeader, TCP)], Verdict::Accept),
         rule([ipv6(), is(Field::NextHeader, UDP), is_not_server], Verdict::Accept),
-        rule([ipv6(), is(Field::NextHeader, ICMPV6)], Verdict::Goto(DISCOVERY)),
+        rule([ipv6(), is(Field::NextHeader, ICMPV6)], Verdict::Goto(DISCOVERY.into())),
         // From here on: extension headers, fragments, and what is rare.
         drop_if([is(Field::Routing, 1)]),
-        drop_if([Test::Absent(vec![Field::FragmentNext], PROTOCOLS)]),
+        drop_if([Test::Absent(vec![Field::FragmentNext], PROTOCOLS.into())]),
         rule([is_later_fragment], Verdict::Accept),
         rule([is(Field::Protocol, ICMPV6), one_of(Field::IcmpType, MESSAGES)], Verdict::Accept),
         drop_if([is(Field::Protocol, ICMPV6)]),
@@ -213,13 +218,13 @@ fn from_container() -> Chain {
         rule([one_of(Field::Protocol, PROTOCOLS)], Verdict::Accept),
         drop_if([]),
     ];
-    Chain { name: FROM_CONTAINER, hook: None, rules }
+    Chain { name: FROM_CONTAINER.into(), hook: None, rules }
 }
 
 /// ICMPv6 that directly follows the IPv6 header: the only place where neighbour discovery may be.
 fn discovery() -> Chain {
     let icmp = |kind| [is(Field::Protocol, ICMPV6), is(Field::IcmpType, kind)];
-    let own_target = Test::In(own(Field::Target), ADDRESSES);
+    let own_target = Test::In(own(Field::Target), ADDRESSES.into());
     let rules = vec![
         rule([is(Field::Protocol, ICMPV6), one_of(Field::IcmpType, MESSAGES)], Verdict::Accept),
         rule(icmp(SOLICITATION), Verdict::Accept),
@@ -227,16 +232,16 @@ fn discovery() -> Chain {
         rule([icmp(ADVERTISEMENT).to_vec(), vec![own_target]].concat(), Verdict::Accept),
         drop_if([]),
     ];
-    Chain { name: DISCOVERY, hook: None, rules }
+    Chain { name: DISCOVERY.into(), hook: None, rules }
 }
 
 /// A source that is not the container's, or none at all: looking for duplicates of its own addresses, and
 /// MLD reports meanwhile (RFC 4862, section 5.4; RFC 3590).
 fn no_source() -> Chain {
-    let sender = Test::In(vec![Field::In, Field::EtherSource], SENDERS);
+    let sender = Test::In(vec![Field::In, Field::EtherSource], SENDERS.into());
     let icmp = |kind| vec![is(Field::Protocol, ICMPV6), is(Field::IcmpType, kind)];
     let direct = vec![ipv6(), is(Field::NextHeader, ICMPV6)];
-    let own_target = vec![Test::In(own(Field::Target), ADDRESSES)];
+    let own_target = vec![Test::In(own(Field::Target), ADDRESSES.into())];
     let mut rules = vec![
         drop_if([ipv6(), Test::Not(Field::Source, vec![0; 16])]),
         rule([direct, icmp(SOLICITATION), own_target].concat(), Verdict::Accept),
@@ -245,30 +250,30 @@ fn no_source() -> Chain {
         rules.push(rule([vec![sender.clone()], icmp(kind)].concat(), Verdict::Accept));
     }
     rules.push(drop_if([]));
-    Chain { name: NO_SOURCE, hook: None, rules }
+    Chain { name: NO_SOURCE.into(), hook: None, rules }
 }
 
 fn inet(networks: &[config::Network]) -> Table {
     let names = networks.iter().map(|network| Key::new().link(&network.bridge)).collect();
-    let mut sets = vec![Set { name: BRIDGES, key: vec![Field::In], gives: None, constant: names }];
+    let mut sets = vec![Set { name: BRIDGES.into(), key: vec![Field::In], holds: Holds::Constant(names) }];
     // An own bridge's name may begin like a port's: "v6pod0" does.
-    let stray = drop_if([Test::Is(Field::In, PORT.to_vec()), Test::Absent(vec![Field::In], BRIDGES)]);
+    let stray = drop_if([Test::Is(Field::In, PORT.to_vec()), Test::Absent(vec![Field::In], BRIDGES.into())]);
     let mut chains =
-        vec![Chain { name: "prerouting", hook: Some((PREROUTING, INET_FIRST)), rules: vec![stray] }];
+        vec![Chain { name: "prerouting".into(), hook: Some((PREROUTING, INET_FIRST)), rules: vec![stray] }];
     if is_isolating(networks) {
         chains.extend(routed(networks));
         for (isolation, of, all, chain) in
             [(Isolation::User, USER_OF, USERS, SAME_USER), (Isolation::Group, GROUP_OF, GROUPS, SAME_GROUP)]
         {
             if compares(networks, isolation) {
-                sets.push(map(of, Field::Source, Gives::Marks));
+                sets.push(map(of, Field::Source, Holds::Marks));
                 sets.push(set(all, &[Field::Mark, Field::Destination]));
                 let (from, to) = ((Field::Source, of), (Field::Destination, all));
                 chains.push(same(chain, &[is(Field::Version, NFPROTO_IPV6)], from, to, Verdict::Return));
             }
         }
     }
-    Table { family: Family::Inet, name: TABLE, sets, chains }
+    Table { place: INET, sets, chains }
 }
 
 /// Goes on if source and destination are the same tenant's, and drops what is not.
@@ -283,14 +288,14 @@ fn same(
     (destination, tenants): (Field, &'static str),
     verdict: Verdict,
 ) -> Chain {
-    let is_same = Test::In(vec![Field::Mark, destination], tenants);
+    let is_same = Test::In(vec![Field::Mark, destination], tenants.into());
     let rules = vec![
         Rule { tests: Vec::new(), then: Then::Mark(NOBODY, None) },
-        Rule { tests: layer.to_vec(), then: Then::MarkOf(source, tenant_of) },
+        Rule { tests: layer.to_vec(), then: Then::MarkOf(source, tenant_of.into()) },
         Rule { tests: [layer, &[is_same]].concat(), then: Then::Mark(0, Some(verdict)) },
         drop_if([]),
     ];
-    Chain { name, hook: None, rules }
+    Chain { name: name.into(), hook: None, rules }
 }
 
 /// From a container to a container, by way of the host: both networks have to agree.
@@ -301,20 +306,26 @@ fn routed(networks: &[config::Network]) -> [Chain; 3] {
     for network in networks {
         let from = within(Field::Source, network.prefix);
         let to = within(Field::Destination, network.prefix);
-        forward.push(rule([is(Field::Version, NFPROTO_IPV6), from.clone()], Verdict::Goto(TO_CONTAINER)));
-        to_container.push(rule([is(Field::Version, NFPROTO_IPV6), to.clone()], Verdict::Goto(BETWEEN)));
+        forward
+            .push(rule([is(Field::Version, NFPROTO_IPV6), from.clone()], Verdict::Goto(TO_CONTAINER.into())));
+        to_container
+            .push(rule([is(Field::Version, NFPROTO_IPV6), to.clone()], Verdict::Goto(BETWEEN.into())));
         let tests = [from, to].map(|test| vec![is(Field::Version, NFPROTO_IPV6), test]);
         match network.isolation {
             Isolation::Open => {}
-            Isolation::User => between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_USER)))),
-            Isolation::Group => between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_GROUP)))),
+            Isolation::User => {
+                between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_USER.into()))))
+            }
+            Isolation::Group => {
+                between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_GROUP.into()))))
+            }
             Isolation::Isolated => between.extend(tests.map(drop_if)),
         }
     }
     [
-        Chain { name: "forward", hook: Some((FORWARD, FILTER)), rules: forward },
-        Chain { name: TO_CONTAINER, hook: None, rules: to_container },
-        Chain { name: BETWEEN, hook: None, rules: between },
+        Chain { name: "forward".into(), hook: Some((FORWARD, FILTER)), rules: forward },
+        Chain { name: TO_CONTAINER.into(), hook: None, rules: to_container },
+        Chain { name: BETWEEN.into(), hook: None, rules: between },
     ]
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use netlink_sys::{SocketAddr, protocols::NETLINK_NETFILTER};
 use rustix::net::sockopt::set_socket_send_buffer_size_force;
 
-use super::wire::{Attributes, Batch, Family, answers, kind, single};
+use super::wire::{Answer, Attributes, Batch, Family, answers, kind, single};
 
 /// netlink(7): an error or an acknowledgement, and the end of a list.
 const NLMSG_ERROR: u16 = 2;
@@ -88,25 +88,26 @@ impl Socket {
         Ok(())
     }
 
-    /// How many objects of a kind the kernel lists.
+    /// Reads every object of a kind with `read`.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn count(
+    pub fn list<T>(
         &mut self,
         message: i32,
         family: Family,
         fill: impl FnOnce(&mut Attributes<'_>),
-    ) -> io::Result<usize> {
+        mut read: impl FnMut(&Answer<'_>) -> T,
+    ) -> io::Result<Vec<T>> {
         self.ask(message, family, REQUEST | DUMP, fill)?;
-        let mut found = 0;
+        let mut found = Vec::new();
         loop {
             let (received, _) = self.socket.recv_from_full()?;
             for answer in answers(&received).filter(|answer| answer.sequence == self.sequence) {
                 match answer.kind {
                     NLMSG_DONE => return Ok(found),
                     NLMSG_ERROR => return Err(failure(answer.code())),
-                    _ => found += 1,
+                    _ => found.push(read(&answer)),
                 }
             }
         }

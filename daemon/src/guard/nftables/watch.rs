@@ -10,7 +10,7 @@ use netlink_sys::{SocketAddr, protocols::NETLINK_NETFILTER};
 use rustix::{io::Errno, net::sockopt::set_socket_recv_buffer_size_force};
 
 use super::{
-    Rules, ruleset,
+    PLACES, Rules,
     wire::{Answer, answers, kind},
 };
 
@@ -64,8 +64,9 @@ fn watch(socket: &netlink_sys::Socket, rules: &Rules) {
 fn is_foreign(answer: &Answer<'_>, port: u32) -> bool {
     answer.kind != kind(libc::NFT_MSG_NEWGEN)
         && answer.port != port
-        && answer.text(TABLE).as_deref() == Some(ruleset::TABLE)
-        && ruleset::FAMILIES.iter().any(|family| *family as u8 == answer.family())
+        && PLACES.iter().any(|place| {
+            place.family as u8 == answer.family() && answer.text(TABLE).as_deref() == Some(place.name)
+        })
 }
 
 fn author(answer: &Answer<'_>) -> String {

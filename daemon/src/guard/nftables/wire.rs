@@ -128,6 +128,11 @@ impl Attributes<'_> {
         self.octets(kind, &value.to_be_bytes());
     }
 
+    /// A number of 64 bits.
+    pub fn long(&mut self, kind: i32, value: u64) {
+        self.octets(kind, &value.to_be_bytes());
+    }
+
     /// Attributes within an attribute.
     pub fn nest(&mut self, kind: i32, fill: impl FnOnce(&mut Attributes<'_>)) {
         self.attribute(kind, NESTED, |octets| fill(&mut Attributes(octets)));
@@ -172,16 +177,7 @@ impl<'a> Answer<'a> {
 
     /// The value of the first attribute of a kind.
     pub fn attribute(&self, wanted: i32) -> Option<&'a [u8]> {
-        let mut rest = self.body.get(4..)?;
-        while let [a, b, c, d, ..] = *rest {
-            let length = usize::from(u16::from_ne_bytes([a, b]));
-            let value = rest.get(4..length)?;
-            if i32::from(u16::from_ne_bytes([c, d]) & KIND) == wanted {
-                return Some(value);
-            }
-            rest = rest.get(length.next_multiple_of(4)..)?;
-        }
-        None
+        attributes(self.body.get(4..)?).find_map(|(kind, value)| (kind == wanted).then_some(value))
     }
 
     /// An attribute that is text.
@@ -200,6 +196,18 @@ impl<'a> Answer<'a> {
     pub fn code(&self) -> Option<i32> {
         Some(i32::from_ne_bytes(self.body.get(..4)?.try_into().ok()?))
     }
+}
+
+/// The kind and the value of each attribute in a list.
+pub fn attributes(octets: &[u8]) -> impl Iterator<Item = (i32, &[u8])> {
+    let mut rest = octets;
+    std::iter::from_fn(move || {
+        let [a, b, c, d, ..] = *rest else { return None };
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((i32::from(u16::from_ne_bytes([c, d]) & KIND), value))
+    })
 }
 
 /// The messages of one datagram.

@@ -42,7 +42,7 @@ fn annotations_win_over_arguments() {
     assert_eq!(wishes.ip_file, Some(PathBuf::from("/x/.ip")));
     let annotations = json!({
         "v6pod.network": "blue", "v6pod.name": "web", "v6pod.mac": "02:00:00:00:00:05", "v6pod.aliases": "a, b,",
-        "v6pod.tags": "t=1", "v6pod.ports": " ", "v6pod.ipfile": ".ip", "io.x": "y",
+        "v6pod.tags": "t=1", "v6pod.ports": " ", "v6pod.inbound": "80/tcp,443/tcp", "v6pod.ipfile": ".ip", "io.x": "y",
     });
     wishes.take_annotations(&state(json!({ "id": "c1", "annotations": annotations })).unwrap()).unwrap();
     let expected = ActivateRequest {
@@ -56,6 +56,7 @@ fn annotations_win_over_arguments() {
         aliases: vec!["a".to_owned(), "b".to_owned()],
         tags: vec!["t=1".to_owned()],
         no_default_route: false,
+        inbound: "80/tcp,443/tcp".to_owned(),
     };
     assert_eq!(wishes.request("c1".to_owned()), expected);
     assert_eq!((wishes.required, wishes.ip_file), (true, Some(PathBuf::from(".ip"))));
@@ -71,7 +72,6 @@ fn only_ours_ask_for_an_address() {
 fn annotations_that_are_refused() {
     for (annotations, told) in [
         (json!({ "v6pod.netwrok": "x" }), r#"there is no annotation "v6pod.netwrok""#),
-        (json!({ "v6pod.ports": "80" }), "v6pod.ports has to be empty"),
         (json!({ "v6pod.mtu": "much" }), r#"v6pod.mtu cannot be "much""#),
         (json!({ "v6pod.mtu": 1400 }), r#"v6pod.mtu cannot be "1400""#),
         (json!({ "v6pod.ipfile": "/etc/passwd" }), "v6pod.ipfile cannot be"),

@@ -1,0 +1,45 @@
+//! Changing what may reach an attachment, while it is in use.
+
+use super::{Change, Error, Service, Target};
+use crate::{
+    auth::Peer,
+    model::{Attachment, AttachmentId, Inbound, State},
+};
+
+impl Service {
+    /// Sets what may reach an attachment of the caller's, from now on and over restarts.
+    ///
+    /// # Errors
+    /// [`Error::NoAttachment`], also if it is another user's or just being detached; the guard cannot, or the
+    /// record cannot be written: then all is as before.
+    pub fn set_inbound(&self, peer: &Peer, id: AttachmentId, inbound: Inbound) -> Result<Attachment, Error> {
+        let absent = || Error::NoAttachment(Target::Id(id).to_string());
+        // All under the lock, for once: a detach must not come in between, and this is rare and quick.
+        let mut table = self.table();
+        let before = table.get(id).filter(|found| peer.may_see(found.uid)).cloned().ok_or_else(absent)?;
+        match before.state {
+            State::Active if before.inbound == inbound => return Ok(before),
+            State::Active => {}
+            State::Attaching => return Err(Error::Busy),
+            State::Detaching => return Err(absent()),
+        }
+        let after = Attachment { inbound, ..before.clone() };
+        self.limit(&before, &after)?;
+        table.put(after.clone());
+        self.tell(Change::Changed, &after);
+        tracing::info!(%id, uid = after.uid, by = peer.uid(), inbound = %after.inbound, "inbound traffic");
+        Ok(after)
+    }
+
+    /// Has it recorded and carried out that something else may reach an attachment now. Whoever calls holds
+    /// the table.
+    pub(super) fn limit(&self, before: &Attachment, after: &Attachment) -> Result<(), Error> {
+        self.parts.store.write(after)?;
+        self.parts.guard.update(after).map_err(|error| {
+            if let Err(error) = self.parts.store.write(before) {
+                tracing::warn!(id = %before.id, %error, "undoing a change of inbound traffic in the record");
+            }
+            error.into()
+        })
+    }
+}
