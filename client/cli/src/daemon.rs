@@ -6,9 +6,9 @@ use tonic::{Response, Status, Streaming};
 use v6pod_client::{channel::Channel, connect};
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    ExplainRequest, ExplainResponse, ExposeRequest, HistoryRequest, HistoryResponse, ListRequest, ListResponse,
-    StatusRequest, StatusResponse, WatchRequest, WatchResponse, attachments_client::AttachmentsClient,
-    daemon_client::DaemonClient, deactivate_request::Target,
+    ExplainRequest, ExplainResponse, ExposeRequest, HistoryRequest, HistoryResponse, ListRequest,
+    ListResponse, StatusRequest, StatusResponse, WatchRequest, WatchResponse,
+    attachments_client::AttachmentsClient, daemon_client::DaemonClient, deactivate_request::Target,
 };
 
 use crate::error::Error;

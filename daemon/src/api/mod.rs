@@ -168,7 +168,8 @@ impl attachments_server::Attachments for Grpc {
         let Target::Id(id) = by_id(&request.id)? else { return Err(no_target()) };
         let inbound = request.inbound.parse().map_err(crate::policy::Error::from).map_err(Error::from)?;
         let (service, account) = (Arc::clone(&self.service), caller.account());
-        let job = move || service.set_inbound(caller.peer(), id, inbound);
+        let subject = self.service.subject(caller.peer()).await?;
+        let job = move || service.set_inbound(caller.peer(), &subject, id, inbound);
         let attachment = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::ExposeResponse { attachment: Some(self.message(&attachment)) }))
     }

@@ -254,11 +254,6 @@ impl Grant {
     pub fn ruling(&self) -> &Ruling {
         self.permit.ruling()
     }
-
-    /// Whether the owner may open an inbound port.
-    pub fn may_open(&self, port: u16) -> bool {
-        self.ruling().rule.limits.may_open(port)
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use ipnet::Ipv6Net;
 
 use super::{Origin, Rate};
-use crate::model::{Name, NetworkName};
+use crate::model::{Inbound, Name, NetworkName};
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Why {
     ReservedName(Name),
     /// An address of the caller's choice.
     Fixed,
+    /// What would be opened.
+    Ports(Inbound),
     /// The name or the address, which is kept for another.
     Reserved,
     /// The address, which lies outside the user's own prefix.
@@ -57,6 +59,8 @@ impl fmt::Display for Why {
             }
             Self::ReservedName(name) => write!(f, "the name {name} is reserved"),
             Self::Fixed => f.write_str("you may not choose an address"),
+            Self::Ports(Inbound::Open) => f.write_str("you may not open all ports: name those to be opened"),
+            Self::Ports(inbound) => write!(f, "you may not open {inbound}"),
             Self::Reserved => f.write_str("its name or address is reserved for another"),
             Self::Elsewhere(prefix) => write!(f, "its address lies outside {prefix}"),
             Self::Attachments(most) => {

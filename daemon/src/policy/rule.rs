@@ -4,8 +4,8 @@ use std::{fmt, path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{Pattern, Subject};
-use crate::model::NetworkName;
+use super::{Pattern, Subject, Why};
+use crate::model::{Inbound, NetworkName, Ports};
 
 /// What a user may have at once unless a rule says otherwise.
 pub const ATTACHMENTS: u32 = 64;
@@ -97,6 +97,27 @@ impl Limits {
             fixed: None,
             ports: None,
             sub_prefix: false,
+        }
+    }
+
+    /// What may reach an attachment for which this is asked, or nothing. Where only some ports may be opened,
+    /// none is before somebody opens it.
+    ///
+    /// # Errors
+    /// What may not be opened.
+    pub fn inbound(&self, asked: Option<&Inbound>) -> Result<Inbound, Why> {
+        match asked {
+            None if self.ports.is_some() => Ok(Inbound::Established),
+            None => Ok(Inbound::Open),
+            Some(Inbound::Open) if self.ports.is_some() => Err(Why::Ports(Inbound::Open)),
+            Some(Inbound::Ports(ports)) => {
+                let may = |ports: &Ports| (ports.first..=ports.last).all(|port| self.may_open(port));
+                match ports.iter().find(|ports| !may(ports)) {
+                    Some(ports) => Err(Why::Ports(Inbound::Ports(vec![*ports]))),
+                    None => Ok(Inbound::Ports(ports.clone())),
+                }
+            }
+            Some(asked) => Ok(asked.clone()),
         }
     }
 

@@ -250,6 +250,16 @@ fn limits_are_what_is_written() {
     assert_eq!((open.len(), open[0], open[1], open[2]), (1002, 80, 443, 8000));
     assert_eq!((limits(2).attachments, limits(2).addresses, limits(2).rate), (None, None, None));
     assert!(!limits(2).may_open(80));
+    let inbound =
+        |uid, asked: &str| limits(uid).inbound(Some(&asked.parse().unwrap())).map(|to| to.to_string());
+    assert_eq!(limits(1).inbound(None), Ok(Inbound::Established), "nothing is open before it is opened");
+    assert_eq!(limits(3).inbound(None), Ok(Inbound::Open));
+    assert_eq!(inbound(1, "443/tcp,8000-8010/udp"), Ok("443/tcp,8000-8010/udp".to_owned()));
+    assert_eq!(inbound(1, "443/tcp,444/tcp"), Err(Why::Ports("444/tcp".parse().unwrap())));
+    assert_eq!(inbound(1, "8990-9001/tcp"), Err(Why::Ports("8990-9001/tcp".parse().unwrap())));
+    assert_eq!(inbound(1, "open"), Err(Why::Ports(Inbound::Open)));
+    assert_eq!(inbound(2, "established"), Ok("established".to_owned()));
+    assert_eq!(inbound(2, "80/tcp"), Err(Why::Ports("80/tcp".parse().unwrap())));
     assert_eq!((limits(3).rate, limits(3).attachments), (Some(Rate { per_minute: 120, burst: 5 }), Some(64)));
 }
 

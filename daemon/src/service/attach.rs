@@ -178,7 +178,13 @@ impl Service {
             mac: crate::model::Mac([0; 6]),
             mtu: wish.mtu.unwrap_or(net.config.mtu),
             default_route: wish.default_route && net.config.gateway.is_some(),
-            inbound: wish.inbound.clone().unwrap_or_default(),
+            // It was decided before, in more words.
+            inbound: grant
+                .ruling()
+                .rule
+                .limits
+                .inbound(wish.inbound.as_ref())
+                .unwrap_or(Inbound::Established),
             namespace: grant.namespace().id(),
             lease: None,
             created: SystemTime::now(),

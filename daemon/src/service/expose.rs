@@ -4,15 +4,22 @@ use super::{Change, Error, Service, Target};
 use crate::{
     auth::Peer,
     model::{Attachment, AttachmentId, Inbound, State},
+    policy::{Refusal, Subject},
 };
 
 impl Service {
     /// Sets what may reach an attachment of the caller's, from now on and over restarts.
     ///
     /// # Errors
-    /// [`Error::NoAttachment`], also if it is another user's or just being detached; the guard cannot, or the
-    /// record cannot be written: then all is as before.
-    pub fn set_inbound(&self, peer: &Peer, id: AttachmentId, inbound: Inbound) -> Result<Attachment, Error> {
+    /// [`Error::NoAttachment`], also if it is another user's or just being detached; the rule that forbids it; the
+    /// guard cannot, or the record cannot be written: then all is as before.
+    pub fn set_inbound(
+        &self,
+        peer: &Peer,
+        subject: &Subject,
+        id: AttachmentId,
+        inbound: Inbound,
+    ) -> Result<Attachment, Error> {
         let absent = || Error::NoAttachment(Target::Id(id).to_string());
         // All under the lock, for once: a detach must not come in between, and this is rare and quick.
         let mut table = self.table();
@@ -22,6 +29,11 @@ impl Service {
             State::Active => {}
             State::Attaching => return Err(Error::Busy),
             State::Detaching => return Err(absent()),
+        }
+        let policy = self.policy();
+        let rule = policy.rule(subject, &before.network);
+        if let Err(why) = rule.limits.inbound(Some(&inbound)) {
+            return Err(Error::Refused(Refusal { why, origin: rule.origin.clone(), left: None }));
         }
         let after = Attachment { inbound, ..before.clone() };
         self.limit(&before, &after)?;

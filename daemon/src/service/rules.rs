@@ -91,6 +91,9 @@ impl Service {
         let permit = Permit::decide(&policy, peer, subject, wish, &self.parts.default_network)
             .map_err(|denial| self.denied(&policy, subject, &network, denial))?;
         let ruling = permit.ruling();
+        if let Err(why) = ruling.rule.limits.inbound(permit.wish().inbound.as_ref()) {
+            return Err(self.refused(subject, ruling, why));
+        }
         let taken = self.rates().take(account, &ruling.rule, Instant::now());
         match (taken, ruling.rule.limits.rate) {
             (Err(wait), Some(rate)) => Err(self.refused(subject, ruling, Why::Rate(rate, wait))),

@@ -24,8 +24,9 @@ use tonic::{
 };
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, CheckResponse, DeactivateRequest,
-    DeactivateResponse, ExplainRequest, ExplainResponse, ExposeRequest, ExposeResponse, GetRequest, GetResponse, HistoryRequest,
-    HistoryResponse, ListRequest, ListResponse, StatusRequest, StatusResponse, WatchRequest, WatchResponse,
+    DeactivateResponse, ExplainRequest, ExplainResponse, ExposeRequest, ExposeResponse, GetRequest,
+    GetResponse, HistoryRequest, HistoryResponse, ListRequest, ListResponse, StatusRequest, StatusResponse,
+    WatchRequest, WatchResponse,
     attachment::State,
     attachments_server::{Attachments, AttachmentsServer},
     daemon_server::{Daemon as DaemonService, DaemonServer},
