@@ -144,7 +144,7 @@ async fn serve(mut config: Config) -> Result<(), Error> {
         .map_err(|error| Error::Start { step: "reconciling", source: io::Error::other(error) })??;
     tokio::spawn(lifetime::follow(Arc::clone(&service), jobs.clone(), seen));
     let listener = socket::bind(&config.socket)?;
-    tracing::info!(socket = %config.socket.path.display(), guard = service.guard(), restored = reconciled.restored,
+    tracing::info!(socket = %config.socket.path.display(), guard = service.guard().name(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
     let incoming = socket::incoming(listener, config.admin_group);
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;

@@ -267,7 +267,7 @@ impl daemon_server::Daemon for Grpc {
             attachments: count(self.service.count()),
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),
-            guard: self.service.guard().to_owned(),
+            guard: self.service.guard().name().to_owned(),
         }))
     }
 }

@@ -9,6 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{Change, Error, Service};
 use crate::{
     auth::{Found, Holders, Lease},
+    guard,
     model::{Attachment, State},
     network::{self, netlink::Socket},
 };
@@ -39,6 +40,7 @@ impl Service {
         let admitted: Vec<_> =
             records.iter().filter(|attachment| self.belongs(attachment)).cloned().collect();
         self.parts.guard.begin(&admitted)?;
+        guard::succeed(self.guard(), &self.parts.store.path("guard"))?;
         for attachment in records {
             kept.insert(attachment.id);
             if self.restore(&attachment, &holders) {

@@ -2,6 +2,7 @@
 //! that shows that it works. Tests are named after the cases in docs/security.md.
 
 mod caches;
+mod ebtables;
 mod forged;
 mod inbound;
 mod isolation;
