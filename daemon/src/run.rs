@@ -150,7 +150,7 @@ async fn serve(path: &Path, mut config: Config, subids: Arc<Subids>) -> Result<(
         Reload { path: path.to_owned(), started_with, service: Arc::clone(&service), jobs: jobs.clone() };
     tokio::spawn(reload.follow(reloads));
     let listener = socket::bind(&config.socket)?;
-    tracing::info!(socket = %config.socket.path.display(), guard = service.guard(), restored = reconciled.restored,
+    tracing::info!(socket = %config.socket.path.display(), guard = service.guard().name(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
     let routes = routes(Grpc::new(Arc::clone(&service), jobs.clone())).await?;

@@ -185,13 +185,13 @@ pub struct Which {
 
 /// What to open.
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = true, args = ["ports", "established", "all"])]
 pub struct Expose {
     /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
     #[arg(value_name = "ID|NAME|CONTAINER")]
     pub which: String,
     /// 80, 80/tcp, 5000-5010/udp; the protocol is one of tcp, udp, sctp, dccp
     #[arg(value_name = "PORT/PROTOCOL", conflicts_with_all = ["established", "all"])]
+    #[arg(required_unless_present_any = ["established", "all"])]
     pub ports: Vec<Ports>,
     /// Nothing: only what belongs to what the container began gets through
     #[arg(long, conflicts_with = "all")]

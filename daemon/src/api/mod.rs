@@ -280,7 +280,7 @@ impl daemon_server::Daemon for Grpc {
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),
             audit: Some(history::status(self.service.audit())),
-            guard: self.service.guard().to_owned(),
+            guard: self.service.guard().name().to_owned(),
         }))
     }
 

@@ -4,10 +4,11 @@
 //! chooses. A guard fails closed: its rules match every port that could ever be ours and drop; admitting an
 //! attachment opens them for it, before its link is made.
 
+mod ebtables;
 mod nftables;
 mod off;
 
-use std::io;
+use std::{fs, io, path::Path};
 
 use serde::Deserialize;
 
@@ -25,6 +26,8 @@ pub enum Choice {
     Auto,
     /// The kernel's nf_tables.
     Nftables,
+    /// The programs ebtables, iptables and ip6tables.
+    Ebtables,
     /// None: every container may claim to be any other.
     Off,
 }
@@ -61,9 +64,24 @@ impl Isolation {
 pub enum Error {
     /// Nothing here can filter.
     #[error(
-        "there is nothing here that keeps containers from forging addresses ({0}): load the kernel module nf_tables, or write guard = \"off\" to do without"
+        "nothing here keeps containers from forging addresses: {nftables}; {ebtables}. Load the kernel module nf_tables, or install ebtables and iptables, or write guard = \"off\" to do without"
     )]
-    None(String),
+    None {
+        /// Why nftables does not.
+        nftables: Box<Error>,
+        /// Why ebtables does not.
+        ebtables: Box<Error>,
+    },
+    /// This one cannot tell tenants apart.
+    #[error(
+        "network.{network}.isolation: {isolation:?} needs guard = \"nftables\": choose \"open\" or \"isolated\""
+    )]
+    Isolation {
+        /// Where it is asked for.
+        network: String,
+        /// What is asked for.
+        isolation: &'static str,
+    },
     /// This one cannot keep inbound traffic from a container.
     #[error("inbound traffic cannot be limited here: that needs guard = \"nftables\", and this is {0:?}")]
     NoInbound(&'static str),
@@ -135,9 +153,33 @@ pub fn build(choice: Choice, networks: &[config::Network]) -> Result<Box<dyn Gua
     match choice {
         Choice::Off => Ok(Box::new(off::Off)),
         Choice::Nftables => Ok(Box::new(nftables::Nftables::new(networks)?)),
-        Choice::Auto => match nftables::Nftables::new(networks) {
-            Ok(guard) => Ok(Box::new(guard)),
-            Err(error) => Err(Error::None(error.to_string())),
-        },
+        Choice::Ebtables => Ok(Box::new(ebtables::Ebtables::new(networks)?)),
+        Choice::Auto => {
+            let nftables = match nftables::Nftables::new(networks) {
+                Ok(guard) => return Ok(Box::new(guard)),
+                Err(error) => Box::new(error),
+            };
+            match ebtables::Ebtables::new(networks) {
+                Ok(guard) => {
+                    tracing::warn!(error = %nftables, "nftables cannot be used: using ebtables, which covers less");
+                    Ok(Box::new(guard))
+                }
+                Err(error) => Err(Error::None { nftables, ebtables: Box::new(error) }),
+            }
+        }
     }
+}
+
+/// Removes what another guard of an earlier run left behind, now that this one is in force. `note` is the
+/// file that says which it was.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn succeed(guard: &dyn Guard, note: &Path) -> io::Result<()> {
+    let name = guard.name();
+    // The rules of nftables each guard removes itself: that takes no program.
+    if fs::read_to_string(note).is_ok_and(|former| former.trim() == "ebtables") && name != "ebtables" {
+        ebtables::remove_all();
+    }
+    crate::store::replace(note, format!("{name}\n").as_bytes())
 }

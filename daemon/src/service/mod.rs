@@ -251,9 +251,9 @@ impl Service {
         &self.parts.default_network
     }
 
-    /// The guard's name.
-    pub fn guard(&self) -> &'static str {
-        self.parts.guard.name()
+    /// The guard.
+    pub fn guard(&self) -> &dyn Guard {
+        self.parts.guard.as_ref()
     }
 
     /// The registries.

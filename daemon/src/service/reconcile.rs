@@ -10,6 +10,7 @@ use super::{Change, Error, Service};
 use crate::{
     audit::Reason,
     auth::{Found, Holders, Lease},
+    guard,
     model::{Attachment, State},
     network::{self, netlink::Socket},
 };
@@ -42,6 +43,7 @@ impl Service {
         let admitted: Vec<_> =
             records.iter().filter(|attachment| self.belongs(attachment)).cloned().collect();
         self.parts.guard.begin(&admitted)?;
+        guard::succeed(self.guard(), &self.parts.store.path("guard"))?;
         for attachment in records {
             kept.insert(attachment.id);
             match self.restore(&attachment, &holders) {

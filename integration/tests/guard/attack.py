@@ -225,7 +225,7 @@ FRAMES = {
     "ra-hidden-in-fragments": lambda: in_fragments(
         me["link"], ALL_NODES, DESTINATION, extension(DESTINATION, ICMPV6, ra()), len(extension(DESTINATION, ICMPV6, b""))),
     "ra-behind-options-in-fragments": lambda: in_fragments(
-        me["link"], ALL_NODES, DESTINATION, extension(DESTINATION, ICMPV6, ra()), 64),
+        me["link"], ALL_NODES, DESTINATION, extension(DESTINATION, ICMPV6, ra()), len(extension(DESTINATION, ICMPV6, b"")) + 16 + len(marked())),
     "ra-in-vlan-0": lambda: [tagged(0x8100, 0, ra_packet())],
     "ra-in-vlan-5": lambda: [tagged(0x8100, 5, ra_packet())],
     "ra-in-vlan-0-of-provider": lambda: [tagged(0x88A8, 0, ra_packet())],

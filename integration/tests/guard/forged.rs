@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::site::{OFF, PREFIX, Seen, Site, Traffic};
 
-const CASE_34: &[&str] = &[
+pub const CASE_34: &[&str] = &[
     "address-of-victim",
     "address-of-router",
     "address-unused",
@@ -17,7 +17,7 @@ const CASE_34: &[&str] = &[
     "mac-unused",
     "mac-and-address-of-victim",
 ];
-const CASE_35: &[&str] = &[
+pub const CASE_35: &[&str] = &[
     "na-of-router",
     "na-of-router-link-local",
     "na-of-router-from-me",
@@ -30,7 +30,7 @@ const CASE_35: &[&str] = &[
     "ns-for-duplicates-of-victim",
     "ns-behind-hop-by-hop",
 ];
-const CASE_36: &[&str] = &[
+pub const CASE_36: &[&str] = &[
     "ra",
     "ra-to-one",
     "ra-behind-hop-by-hop",
@@ -50,7 +50,7 @@ const CASE_36: &[&str] = &[
     "router-renumbering",
     "routing-header",
 ];
-const CASE_37: &[&str] = &[
+pub const CASE_37: &[&str] = &[
     "dhcpv6-server",
     "dhcpv6-server-link-local",
     "dhcpv6-server-behind-options",
@@ -65,8 +65,8 @@ const CASE_37: &[&str] = &[
     "unknown-protocol",
     "tunnel",
 ];
-const CASE_38: &[&str] = &["mac-of-victim", "mac-of-router"];
-const HONEST: &[&str] = &[
+pub const CASE_38: &[&str] = &["mac-of-victim", "mac-of-router"];
+pub const HONEST: &[&str] = &[
     "honest-tcp",
     "honest-ping",
     "honest-ping-in-fragments",
@@ -84,7 +84,7 @@ const HONEST: &[&str] = &[
     "honest-error",
 ];
 
-fn set(names: &[&str]) -> BTreeSet<String> {
+pub fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 

@@ -29,6 +29,7 @@ const OUTGOING: &str = "outgoing";
 const INCOMING: &str = "incoming";
 const TRANSPORTS: &str = "transports";
 const DISCOVERY: &str = "discovery";
+const ERRORS: &str = "errors";
 
 /// Behind the rules against forging (-400).
 const PREROUTING: (u32, i32) = (0, -390);
@@ -54,7 +55,7 @@ const ICMPV6: u8 = 58;
 const WITH_PORTS: [u8; 5] = [TCP, 17, 33, 132, 136];
 /// MLD and neighbour discovery. What a container may send of it, the other table knows.
 const ALWAYS: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
-const ERRORS: [u8; 4] = [1, 2, 3, 4];
+const ALL_ERRORS: [u8; 4] = [1, 2, 3, 4];
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
 const FIN_OR_RST: u8 = 0x05;
@@ -79,6 +80,7 @@ pub fn base() -> Table {
             map(INCOMING, Field::Out, Holds::Verdicts),
             constant(TRANSPORTS, Field::Protocol, &WITH_PORTS),
             constant(DISCOVERY, Field::IcmpType, &ALWAYS),
+            constant(ERRORS, Field::IcmpType, &ALL_ERRORS),
         ],
         chains: vec![
             Chain {
@@ -193,13 +195,12 @@ fn incoming(ports: &[Ports], with: &Name, served: &Name) -> Vec<Rule> {
     ]);
     let reply = in_set(with, [Field::Source, Field::Protocol, Field::EchoId, Field::EchoId]);
     rules.push(rule([icmp(ECHO_REPLY), vec![reply]].concat(), Verdict::Accept));
-    for error in ERRORS {
-        let quoted = |port, other| [Field::QuotedDestination, Field::QuotedProtocol, port, other];
-        let talk = quoted(Field::QuotedSourcePort, Field::QuotedDestinationPort);
-        let echo = quoted(Field::QuotedEchoId, Field::QuotedEchoId);
-        for known in [in_set(with, talk), in_set(served, talk), in_set(with, echo)] {
-            rules.push(rule([icmp(error), vec![known]].concat(), Verdict::Accept));
-        }
+    let quoted = |port, other| [Field::QuotedDestination, Field::QuotedProtocol, port, other];
+    let talk = quoted(Field::QuotedSourcePort, Field::QuotedDestinationPort);
+    let echo = quoted(Field::QuotedEchoId, Field::QuotedEchoId);
+    for known in [in_set(with, talk), in_set(served, talk), in_set(with, echo)] {
+        let error = [is(Field::Protocol, ICMPV6), one_of(Field::IcmpType, ERRORS), known];
+        rules.push(rule(error, Verdict::Accept));
     }
     rules.push(drop_if([]));
     rules

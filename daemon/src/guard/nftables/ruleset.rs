@@ -311,16 +311,13 @@ fn routed(networks: &[config::Network]) -> [Chain; 3] {
         to_container
             .push(rule([is(Field::Version, NFPROTO_IPV6), to.clone()], Verdict::Goto(BETWEEN.into())));
         let tests = [from, to].map(|test| vec![is(Field::Version, NFPROTO_IPV6), test]);
-        match network.isolation {
-            Isolation::Open => {}
-            Isolation::User => {
-                between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_USER.into()))))
-            }
-            Isolation::Group => {
-                between.extend(tests.map(|tests| rule(tests, Verdict::Jump(SAME_GROUP.into()))))
-            }
-            Isolation::Isolated => between.extend(tests.map(drop_if)),
-        }
+        let then = match network.isolation {
+            Isolation::Open => continue,
+            Isolation::User => Then::Do(Verdict::Jump(SAME_USER.into())),
+            Isolation::Group => Then::Do(Verdict::Jump(SAME_GROUP.into())),
+            Isolation::Isolated => Then::Count(Verdict::Drop),
+        };
+        between.extend(tests.map(|tests| Rule { tests, then: then.clone() }));
     }
     [
         Chain { name: "forward".into(), hook: Some((FORWARD, FILTER)), rules: forward },

@@ -126,14 +126,15 @@ impl Socket {
         self.ask(message, family, REQUEST, fill)?;
         loop {
             let (received, _) = self.socket.recv_from_full()?;
-            for answer in answers(&received).filter(|answer| answer.sequence == self.sequence) {
-                if answer.kind != NLMSG_ERROR {
-                    return Ok(true);
-                }
-                let error = failure(answer.code());
-                let absent = error.kind() == io::ErrorKind::NotFound;
-                return if absent { Ok(false) } else { Err(error) };
+            let Some(answer) = answers(&received).find(|answer| answer.sequence == self.sequence) else {
+                continue;
+            };
+            if answer.kind != NLMSG_ERROR {
+                return Ok(true);
             }
+            let error = failure(answer.code());
+            let absent = error.kind() == io::ErrorKind::NotFound;
+            return if absent { Ok(false) } else { Err(error) };
         }
     }
 
