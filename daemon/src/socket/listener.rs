@@ -48,9 +48,10 @@ pub enum Error {
 /// See [`Error`].
 pub fn bind(socket: &config::Socket) -> Result<UnixListener, Error> {
     let fail = |source| Error::Bind { path: socket.path.clone(), source };
-    if let Some(folder) = socket.path.parent() {
-        // Nobody but root may put anything there, whatever the umask.
+    if let Some(folder) = socket.path.parent().filter(|folder| !folder.exists()) {
+        // Everybody may go there and nobody but root may put anything there, whatever the umask.
         fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(fail)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(fail)?;
     }
     if is_served(&socket.path) {
         return Err(Error::InUse(socket.path.clone()));

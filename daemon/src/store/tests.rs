@@ -24,8 +24,6 @@ fn attachment(bits: u64) -> Attachment {
         namespace: NamespaceId { device: 4, inode: 5 },
         lease: None,
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
-        gid: 1000,
-        inbound: Default::default(),
         state: State::Active,
         charged: Some(1002),
         groups: vec![990],
