@@ -122,7 +122,8 @@ impl Bridge {
                 source_routing::set_up(&mut socket, index, attachment.address, self.prefix, gateway)?;
             }
             // Here, what `make_ready` does for the other end.
-            socket.link_by_name(name).map(drop)
+            let _ = socket.link_by_name(name);
+            Ok(())
         })
         .map_err(Error::step("configuring the interface inside", name))
     }
