@@ -15,7 +15,8 @@ pub const SOON: Duration = Duration::from_secs(2);
 /// What may take longer on a busy machine without being wrong.
 pub const LATER: Duration = Duration::from_secs(20);
 
-pub const CONFIGURATION: &str = "prefix = \"2001:db8:1::/80\"\n[dns]\nenabled = false\n";
+pub const CONFIGURATION: &str = "prefix = \"2001:db8:1::/80\"\n[dns]\nenabled = false\n\
+     [[rule]]\nattachments = \"unlimited\"\nrate = \"unlimited\"\n";
 /// Where the files are.
 pub const FOLDER: &str = "/var/lib/v6pod/audit";
 

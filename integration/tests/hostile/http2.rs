@@ -43,6 +43,9 @@ fn streams() -> impl FnMut() -> u32 {
     }
 }
 
+/// What is sent on a stream of this number.
+type Frames = fn(u32) -> Vec<u8>;
+
 #[test]
 fn case_16_a_message_over_the_limit_is_refused_unread() {
     let site = Site::new(NETWORK);
@@ -122,7 +125,7 @@ fn case_17_rapid_reset() {
 fn case_17_resets_that_the_daemon_is_made_to_send() {
     let site = Site::new(NETWORK);
     let open = |stream| frame(HEADERS, END_HEADERS, stream, &headers(ACTIVATE));
-    let faults: [(&str, fn(u32) -> Vec<u8>); 3] = [
+    let faults: [(&str, Frames); 3] = [
         ("a window of nothing more", |stream| frame(WINDOW_UPDATE, 0, stream, &[0; 4])),
         ("a window beyond measure", |stream| frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes())),
         ("a stream that depends on itself", |stream| {

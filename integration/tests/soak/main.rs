@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use v6pod_integration::{Consul, Host, User, eventually};
+use v6pod_integration::{Consul, Host, UNLIMITED, User, eventually};
 
 use crate::{agreement::Agreement, chance::Chance, chaos::Chaos, users::Tally};
 
@@ -36,7 +36,8 @@ fn everything_agrees_after_a_soak() {
     eprintln!("soaking for {length:?}; V6POD_SEED={seed}");
     let host = Host::new("one", &USERS);
     let consul = Consul::in_memory(&host);
-    let daemon = host.daemon(&format!("prefix = \"{PREFIX}\"\n[consul]\nprobation = 1\nsync = 5\n"));
+    let daemon =
+        host.daemon(&format!("prefix = \"{PREFIX}\"\n[consul]\nprobation = 1\nsync = 5\n{UNLIMITED}"));
     let users: Vec<User> = USERS.iter().map(|name| host.user(name)).collect();
     let end = Instant::now() + length;
     let mut chaos = Chaos::new(&host, daemon, consul, Chance::new(seed));
