@@ -164,7 +164,7 @@ fn a_failure_stops_the_container_with_a_reason() {
     };
     for runtime in ["runc", "crun"] {
         fails(&site, runtime, &[], &json!({ "v6pod.network": "red" }), "there is no network red");
-        fails(&site, runtime, &[], &json!({ "v6pod.ports": "80" }), "v6pod.ports has to be empty");
+        fails(&site, runtime, &[], &json!({ "v6pod.ports": "80/http" }), "the inbound traffic");
         fails(&site, runtime, &[], &json!({ "v6pod.netwrok": "" }), "there is no annotation");
         fails(
             &site,

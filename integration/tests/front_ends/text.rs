@@ -70,8 +70,8 @@ fn a_hint_of_any_kind() {
         assert!(!FrontEnd::PatchedPodman.complains(&output, Streams::BOTH), "{output}");
         site.clean();
     }
-    let attached = site.daemon.log();
+    let log = site.daemon.log();
     let nameless =
-        attached.lines().filter(|line| line.contains(" attached ") && line.contains("container=None"));
-    assert_eq!(nameless.count(), values().len(), "{attached}");
+        log.lines().filter(|line| line.contains("v6podd::audit: start ") && !line.contains(" container="));
+    assert_eq!(nameless.count(), values().len(), "{log}");
 }

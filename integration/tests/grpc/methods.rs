@@ -71,6 +71,7 @@ impl Facts<'_> {
                 );
                 assert_eq!(answer.messages[self.visible]["kind"], "KIND_SYNCED");
             }
+            "Expose" => self.check_expose(method),
             "Deactivate" => {
                 self.call(method, &json!({})).is_refusal("InvalidArgument", "set id or container_id");
                 let answer = self.call(method, &only_id);
@@ -79,6 +80,21 @@ impl Facts<'_> {
             }
             _ => panic!("{method} has no test here"),
         }
+    }
+
+    #[track_caller]
+    fn check_expose(&self, method: &str) {
+        let id = &self.attachment["id"];
+        for inbound in ["443/tcp,5000-5010/udp", "established", "open"] {
+            let answer = self.call(method, &json!({"id": id, "inbound": inbound}));
+            assert_eq!(answer.message()["attachment"]["inbound"], inbound);
+        }
+        for wrong in ["", "80/http", "0/tcp", "9-8/tcp", "OPEN"] {
+            let refused = self.call(method, &json!({"id": id, "inbound": wrong}));
+            refused.is_refusal("InvalidArgument", "inbound traffic");
+        }
+        let absent = json!({"id": "0123456789ab", "inbound": "open"});
+        self.call(method, &absent).is_refusal("NotFound", "0123456789ab");
     }
 
     #[track_caller]

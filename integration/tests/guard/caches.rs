@@ -138,6 +138,8 @@ fn case_36_a_redirect_is_not_followed() {
         // Redirects are believed of a router by its link-local address only.
         let router = site.host.run(["ip", "-6", "-o", "address", "show", "dev", BRIDGE, "scope", "link"]);
         let router = router.text().split_whitespace().nth(3).expect("an address").replace("/64", "");
+        // What comes from its own address has a table of its own, whose router has no link-local address.
+        site.victim.run(&["ip", "-6", "rule", "del", "priority", "30262"]);
         site.victim.run(&["ip", "-6", "route", "add", "2001:db8:77::/64", "via", &router, "dev", "v6pod0"]);
         let before = site.victim.run(&["ip", "-6", "route", "get", OUTSIDE]).stdout;
         assert!(before.contains(&router), "{before}");

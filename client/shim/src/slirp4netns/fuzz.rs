@@ -5,7 +5,7 @@ use std::{
     os::unix::ffi::OsStrExt as _,
 };
 
-use super::options;
+use super::options::{self, Order};
 
 /// Reads the data as a command line, its words ended by NUL.
 ///
@@ -14,10 +14,10 @@ use super::options;
 pub fn slirp4netns(data: &[u8]) {
     let words: Vec<OsString> =
         data.split(|octet| *octet == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect();
-    let Ok(line) = options::parse(&words) else { return };
+    let Ok(line) = options::parse(&words, Order::Permuted) else { return };
     let length = |words: &[OsString]| words.iter().map(|word| word.len()).sum::<usize>();
     assert!(length(&line.passed) <= length(&words) && line.passed.len() <= words.len());
-    let again = options::parse(&line.passed).expect("what is passed on can be read");
+    let again = options::parse(&line.passed, Order::Permuted).expect("what is passed on can be read");
     assert_eq!(again.passed, line.passed, "there was something left to drop");
     assert_eq!((again.target, again.tap), (line.target, line.tap));
     assert_eq!(
