@@ -13,7 +13,7 @@ use v6pod_proto::v1::{
 };
 
 use crate::{
-    auth::Peer,
+    auth::{self, Peer},
     model::{Attachment, State},
     policy::Wish,
     service::{Change, Error, Net, Service, Target, jobs::Jobs},
@@ -93,8 +93,12 @@ impl attachments_server::Attachments for Grpc {
     async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
         let caller = caller(&request)?;
         let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
-        let (service, account) = (Arc::clone(&self.service), caller.account());
-        let job = move || service.activate(caller.peer(), wish, caller.take());
+        let (service, account, passed) = (Arc::clone(&self.service), caller.account(), caller.take());
+        if passed.namespace.is_none() {
+            // Not worth a thread.
+            return Err(Error::from(auth::Error::NoDescriptor).into());
+        }
+        let job = move || service.activate(caller.peer(), wish, passed);
         let (attachment, created) = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::ActivateResponse {
             attachment: Some(self.message(&attachment)),
