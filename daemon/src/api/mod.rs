@@ -16,7 +16,7 @@ use v6pod_proto::v1::{
 
 use crate::{
     audit::{Query, Viewer},
-    auth::Peer,
+    auth::{self, Peer},
     model::{Attachment, State},
     policy::{Subject, Wish},
     service::{Change, Error, Net, Service, Target, jobs::Jobs},
@@ -103,6 +103,10 @@ impl attachments_server::Attachments for Grpc {
         // Whatever comes of this call: what was passed for it is not there for the next.
         let passed = caller.take();
         let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
+        if passed.namespace.is_none() {
+            // Not worth a thread.
+            return Err(Error::from(auth::Error::NoDescriptor).into());
+        }
         let subject = self.service.subject(caller.peer()).await?;
         let permit = self.service.permit(caller.peer().clone(), &subject, wish)?;
         let (service, account) = (Arc::clone(&self.service), caller.account());

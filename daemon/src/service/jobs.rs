@@ -20,16 +20,23 @@ use tokio::sync::{Semaphore, oneshot};
 use super::Error;
 
 /// Attaches at once. The kernel's RTNL lock lets one work at a time; more only overlap the rest.
-const ATTACHES: u32 = 8;
+const ATTACHES: AtOnce = AtOnce { all: 8, user: 1 };
 /// Detaches at once. Most of a deletion is waiting for RCU, outside the lock.
-const DETACHES: u32 = 8;
-/// Of these, one user's.
-const OF_ONE_USER: usize = 2;
+const DETACHES: AtOnce = AtOnce { all: 8, user: 2 };
 /// Jobs of one user that may wait, if somebody asked for them: as many as a user may have calls. A caller
 /// that gives its call up leaves the job behind.
 const WAITING: usize = 128;
 /// A job's stack in octets.
 const STACK: usize = 256 << 10;
+
+/// How many jobs of a kind run at once.
+#[derive(Clone, Copy)]
+struct AtOnce {
+    /// Of everybody's.
+    all: u32,
+    /// Of one user's.
+    user: usize,
+}
 
 /// Runs jobs. A cheap handle.
 #[derive(Clone)]
@@ -77,8 +84,8 @@ impl Jobs {
     /// Lets running jobs end and starts no more; false: some were still running when time was up.
     pub async fn drain(&self, deadline: Duration) -> bool {
         let all = async {
-            self.attaches.drain(ATTACHES).await;
-            self.detaches.drain(DETACHES).await;
+            self.attaches.drain().await;
+            self.detaches.drain().await;
         };
         tokio::time::timeout(deadline, all).await.is_ok()
     }
@@ -86,6 +93,7 @@ impl Jobs {
 
 /// Jobs of one kind.
 struct Queue {
+    at_once: AtOnce,
     running: Arc<Semaphore>,
     users: Mutex<HashMap<u32, User>>,
 }
@@ -97,8 +105,9 @@ struct User {
 }
 
 impl Queue {
-    fn new(at_once: u32) -> Self {
-        Self { running: Arc::new(Semaphore::new(at_once as usize)), users: Mutex::default() }
+    fn new(at_once: AtOnce) -> Self {
+        let running = Arc::new(Semaphore::new(at_once.all as usize));
+        Self { at_once, running, users: Mutex::default() }
     }
 
     async fn ask<T: Send + 'static>(
@@ -113,8 +122,8 @@ impl Queue {
         place.run(job).await.map_err(|_| Error::Stopping)
     }
 
-    async fn drain(&self, at_once: u32) {
-        let _ = self.running.acquire_many(at_once).await;
+    async fn drain(&self) {
+        let _ = self.running.acquire_many(self.at_once.all).await;
         self.running.close();
     }
 
@@ -135,7 +144,7 @@ struct Place {
 impl Place {
     fn take(queue: &Arc<Queue>, user: u32) -> Self {
         let mut users = queue.users();
-        let new = || User { turns: Arc::new(Semaphore::new(OF_ONE_USER)), jobs: 0 };
+        let new = || User { turns: Arc::new(Semaphore::new(queue.at_once.user)), jobs: 0 };
         let entry = users.entry(user).or_insert_with(new);
         entry.jobs += 1;
         Self { queue: Arc::clone(queue), user, turns: Arc::clone(&entry.turns), number: entry.jobs }
@@ -205,7 +214,7 @@ mod tests {
             asked.push(tokio::spawn(async move { jobs.attach(1, job).await }));
         }
         let mut others = 0;
-        while others < OF_ONE_USER {
+        while others < ATTACHES.user {
             tokio::task::yield_now().await;
             others += seen.try_iter().count();
         }

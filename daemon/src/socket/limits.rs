@@ -47,12 +47,12 @@ pub const CALLS: Most = Most { user: 128, all: 1024 };
 pub const WATCHES: Most = Most { user: 16, all: 256 };
 
 /// What a user may send in octets: so many a second, and so many at once after a pause. A start of a
-/// container costs 2500 of them, all told.
+/// container costs 3600 of them, all told.
 pub const ALLOWANCE: u32 = 512 << 10;
 /// What a new connection costs, in octets of the allowance.
-pub const CONNECTION_COSTS: u32 = 1 << 10;
+pub const CONNECTION_COSTS: u32 = 2 << 10;
 /// What a call costs, in the same.
-pub const CALL_COSTS: u32 = 512;
+pub const CALL_COSTS: u32 = 1 << 10;
 
 /// How many connections there may be, given how many descriptors the process may have and how many of them
 /// have other uses: each has its own and those it passes.
