@@ -11,7 +11,7 @@ use v6pod_integration::{Attached, Background, Daemon, Host, Namespaces, Output, 
 
 /// What a frame or a change of the rules may take.
 pub const SOON: Duration = Duration::from_secs(2);
-pub const LATER: Duration = Duration::from_secs(10);
+pub const LATER: Duration = Duration::from_secs(60);
 
 pub const GATEWAY: &str = "2001:db8:1::1";
 pub const BRIDGE: &str = "v6pod0";

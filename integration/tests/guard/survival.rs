@@ -119,7 +119,8 @@ fn attaching_goes_on_while_somebody_flushes_all_the_time() {
     drop(flushing);
     for one in &all {
         let is_whole = || {
-            let listed = site.host.run(["nft", "-s", "list", "set", "bridge", "v6pod", "addresses"]).stdout;
+            let listed =
+                site.host.try_run(["nft", "-s", "list", "set", "bridge", "v6pod", "addresses"]).stdout;
             if listed.contains(&one.address) { Ok(()) } else { Err(listed) }
         };
         eventually(SOON, is_whole);
