@@ -1,6 +1,9 @@
 //! Whether everything that could know of an attachment knows the same ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv6Addr,
+};
 
 use serde_json::Value;
 use v6pod_integration::{Consul, Host};
@@ -8,6 +11,8 @@ use v6pod_integration::{Consul, Host};
 use crate::users::Life;
 
 const GATEWAY: &str = "2001:db8:1::1";
+/// The guard's sets that are not about attachments.
+const CONSTANT: [&str; 3] = ["bridges", "messages", "protocols"];
 
 /// Where to look.
 pub struct Agreement<'a> {
@@ -22,6 +27,8 @@ pub struct Agreement<'a> {
 pub struct Told {
     address: String,
     name: String,
+    mac: String,
+    uid: String,
 }
 
 impl Agreement<'_> {
@@ -42,6 +49,7 @@ impl Agreement<'_> {
             return Err(format!("nobody has these any more: {left:?}"));
         }
         self.kernel(&told, &ids)?;
+        self.guard(&told)?;
         self.dns(&told)?;
         self.in_consul(&told)?;
         Ok(told.into_values().collect())
@@ -56,6 +64,24 @@ impl Agreement<'_> {
         same("forwarding entries", ids, entries, self.host)?;
         let neighbours = "ip -6 neigh show nud permanent dev v6pod0 | cut -d' ' -f1";
         same("neighbours", &addresses, neighbours, self.host)
+    }
+
+    /// Every set of the guard's tables has the elements of these attachments and no others.
+    fn guard(&self, told: &BTreeMap<String, Told>) -> Result<(), String> {
+        let ruleset = self.host.run(["nft", "--json", "--numeric", "list", "ruleset"]).json();
+        let objects = ruleset["nftables"].as_array().into_iter().flatten();
+        let found: BTreeSet<String> = objects
+            .flat_map(|object| [&object["set"], &object["map"]])
+            .filter(|set| !set["name"].is_null() && !CONSTANT.contains(&text(set, "name").as_str()))
+            .flat_map(|set| elements(set).map(|element| format!("{} {element}", text(set, "name"))))
+            .collect();
+        let expected: BTreeSet<String> = told.iter().flat_map(|(id, told)| told.elements(id)).collect();
+        let surplus: Vec<_> = found.difference(&expected).collect();
+        let missing: Vec<_> = expected.difference(&found).collect();
+        if surplus.is_empty() && missing.is_empty() {
+            return Ok(());
+        }
+        Err(format!("nftables has {surplus:?} too much and lacks {missing:?}"))
     }
 
     /// Each name stands for its address, the address for the name, and no other name for anything.
@@ -99,9 +125,51 @@ impl Agreement<'_> {
     }
 }
 
+impl Told {
+    /// Its elements on a network that keeps users apart: the name of the set, and the element's parts.
+    fn elements(&self, id: &str) -> Vec<String> {
+        let Self { address, mac, uid, .. } = self;
+        let octets: Vec<u8> = mac.split(':').map(|o| u8::from_str_radix(o, 16).expect("an octet")).collect();
+        let [a, b, c, d, e, f] = octets[..] else { panic!("not a MAC: {mac}") };
+        // RFC 4291, appendix A.
+        let link_local = Ipv6Addr::from_bits(
+            0xfe80 << 112 | u128::from(u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])),
+        );
+        vec![
+            format!("addresses v6p{id} {mac} {address}"),
+            format!("addresses v6p{id} {mac} {link_local}"),
+            format!("senders v6p{id} {mac}"),
+            format!("isolation v6p{id} same_tenant"),
+            format!("tenant_of v6p{id} {uid}"),
+            format!("tenants {uid} v6p{id}"),
+            format!("user_of {address} {uid}"),
+            format!("users {uid} {address}"),
+        ]
+    }
+}
+
 fn as_told(attachment: &Value) -> (String, Told) {
-    let told = Told { address: text(attachment, "address"), name: text(attachment, "name") };
-    (text(attachment, "id"), told)
+    let [address, name, mac] = ["address", "name", "mac"].map(|key| text(attachment, key));
+    let uid = attachment["uid"].to_string();
+    (text(attachment, "id"), Told { address, name, mac, uid })
+}
+
+/// The elements of a set as nft(8) prints it, each as its parts with spaces between.
+fn elements(set: &Value) -> impl Iterator<Item = String> {
+    set["elem"].as_array().into_iter().flatten().map(|element| {
+        let mut parts = Vec::new();
+        leaves(element, &mut parts);
+        parts.join(" ")
+    })
+}
+
+fn leaves(value: &Value, parts: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, parts)),
+        Value::Object(values) => values.values().for_each(|value| leaves(value, parts)),
+        Value::String(text) => parts.push(text.clone()),
+        other => parts.push(other.to_string()),
+    }
 }
 
 fn text(value: &Value, key: &str) -> String {

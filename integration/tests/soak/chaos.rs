@@ -1,4 +1,4 @@
-//! What fails around the users: the daemon, Consul, links.
+//! What fails around the users: the daemon, Consul, links, the ruleset.
 
 use std::{fmt, thread, time::Instant};
 
@@ -18,14 +18,27 @@ pub struct Chaos {
     outages: u32,
     /// The attachments whose links were deleted.
     cut: Vec<String>,
+    flushes: u32,
     other: u32,
 }
 
 impl Chaos {
     pub fn new(host: &Host, daemon: Daemon, consul: Consul, chance: Chance) -> Self {
         let host = host.clone();
-        let (kills, restarts, outages, other, cut) = (0, 0, 0, 0, Vec::new());
-        Self { host, daemon, consul, consul_is_up: true, chance, kills, restarts, outages, cut, other }
+        let (kills, restarts, outages, flushes, other, cut) = (0, 0, 0, 0, 0, Vec::new());
+        Self {
+            host,
+            daemon,
+            consul,
+            consul_is_up: true,
+            chance,
+            kills,
+            restarts,
+            outages,
+            cut,
+            flushes,
+            other,
+        }
     }
 
     /// Reigns until the end, and leaves the daemon and Consul running.
@@ -36,7 +49,8 @@ impl Chaos {
                 0..4 => self.kill(),
                 4 => self.restart(),
                 5 | 6 => self.consul_comes_or_goes(),
-                7 | 8 => self.cut_a_link(),
+                7 => self.cut_a_link(),
+                8 => self.flush_the_ruleset(),
                 _ => self.remove_an_entry(),
             }
         }
@@ -103,6 +117,12 @@ impl Chaos {
         self.host.try_run(["ip", "link", "del", link]);
     }
 
+    /// Another tool takes the whole ruleset for its own. The daemon notices by itself.
+    fn flush_the_ruleset(&mut self) {
+        self.host.run(["nft", "flush", "ruleset"]);
+        self.flushes += 1;
+    }
+
     /// Somebody tidies up a table of the kernel's. The next start puts it right again.
     fn remove_an_entry(&mut self) {
         self.host.run(["ip", "-6", "neigh", "flush", "dev", "v6pod0", "nud", "permanent"]);
@@ -113,9 +133,9 @@ impl Chaos {
 
 impl fmt::Display for Chaos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, restarts, outages, other, cut, .. } = self;
+        let Self { kills, restarts, outages, flushes, other, cut, .. } = self;
         let cut = cut.len();
         write!(f, "v6podd killed {kills} times and restarted {restarts}; {outages} outages of Consul; ")?;
-        write!(f, "{cut} links deleted; neighbours flushed {other} times")
+        write!(f, "{cut} links deleted; rulesets flushed {flushes} times, neighbours {other} times")
     }
 }

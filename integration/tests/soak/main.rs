@@ -1,5 +1,5 @@
 //! Twenty users attach and detach at random while everything around the daemon fails. At the end, kernel,
-//! records, DNS and Consul agree exactly.
+//! nftables, records, DNS and Consul agree exactly.
 //!
 //! A minute long; `make soak` makes it half an hour (`V6POD_SOAK`, in seconds). `V6POD_SEED` repeats a run's
 //! choices, though not the machine's timing.
@@ -36,8 +36,8 @@ fn everything_agrees_after_a_soak() {
     eprintln!("soaking for {length:?}; V6POD_SEED={seed}");
     let host = Host::new("one", &USERS);
     let consul = Consul::in_memory(&host);
-    let daemon =
-        host.daemon(&format!("prefix = \"{PREFIX}\"\n[consul]\nprobation = 1\nsync = 5\n{UNLIMITED}"));
+    let network = format!("[network.default]\nprefix = \"{PREFIX}\"\nisolation = \"user\"");
+    let daemon = host.daemon(&format!("{network}\n[consul]\nprobation = 1\nsync = 5\n{UNLIMITED}"));
     let users: Vec<User> = USERS.iter().map(|name| host.user(name)).collect();
     let end = Instant::now() + length;
     let mut chaos = Chaos::new(&host, daemon, consul, Chance::new(seed));
