@@ -4,8 +4,8 @@
 //! Two containers on one bridge of a throw-away host. In each round the daemon is started with the guard, without
 //! it, and without it beside [`ONE_RULE`], in turn forwards and backwards; the containers, their links and the
 //! bridge are the same. Each time a TCP stream and UDP round trips go from one container to the other, over the
-//! bridge, and from the host to one of them. Both ends of the round trips are on one CPU: that is quickest and
-//! steadiest, so it shows what the guard adds at its largest. Ratios are medians of the rounds' own.
+//! bridge, and from the host to one of them. Both ends are on one CPU: that is steadiest, and shows what the
+//! guard adds at its largest. Ratios are medians of the rounds' own.
 //!
 //! Nothing here fails because it is slow; a target that was missed is shown as missed.
 
@@ -119,8 +119,11 @@ impl Site {
         let (client, namespace) = (Namespaces::new(&alice, 1), Namespaces::new(&alice, 1));
         alice.attach(&client, 1);
         let server = alice.attach(&namespace, 1).remove(0);
-        let servers = [&["iperf3", "--server", "--forceflush"][..], &["taskset", "-c", CPU, COPY, "echo"]]
-            .map(|command| namespace.inside(command).spawn());
+        let servers = [
+            &["taskset", "-c", CPU, "iperf3", "--server", "--forceflush"][..],
+            &["taskset", "-c", CPU, COPY, "echo"],
+        ]
+        .map(|command| namespace.inside(command).spawn());
         eventually(SOON, || if servers[0].log().contains("listening") { Ok(()) } else { Err("iperf3") });
         Self { daemon, host, client, server, _namespace: namespace, _servers: servers }
     }
@@ -141,13 +144,15 @@ impl Site {
     }
 
     fn measure(&self, measured: &mut Measured, at: usize) {
-        let stream = ["iperf3", "--json", "--time", SECONDS, "--omit", "1", "--client", &self.server.address];
-        let trips = ["taskset", "-c", CPU, COPY, "trips", &self.server.address];
+        let pinned = ["taskset", "-c", CPU];
+        let client = ["iperf3", "--json", "--time", SECONDS, "--omit", "1", "--client", &self.server.address];
+        let stream = [&pinned[..], &client].concat();
+        let trips = [&pinned[..], &[COPY, "trips", &self.server.address]].concat();
         measured.between[at].push(gigabits(&self.client.inside(&stream).run().json()));
-        measured.from_host[at].push(gigabits(&self.host.run(stream).json()));
+        measured.from_host[at].push(gigabits(&self.host.run(&stream).json()));
         let number = |text: &str| text.trim().parse().expect("a number");
         measured.trip[at].push(number(self.client.inside(&trips).run().text()));
-        measured.trip_from_host[at].push(number(self.host.run(trips).text()));
+        measured.trip_from_host[at].push(number(self.host.run(&trips).text()));
     }
 }
 
