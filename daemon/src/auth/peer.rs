@@ -64,7 +64,7 @@ impl Peer {
     }
 
     /// A peer for unit tests.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn made_up(uid: u32) -> Self {
         Self { uid, gid: uid, pid: 1, groups: Arc::new([uid]), admin: uid == 0 }
     }

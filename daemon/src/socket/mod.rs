@@ -6,6 +6,8 @@
 
 mod allowance;
 mod connection;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod limits;
 mod listener;
 mod shares;

@@ -56,7 +56,12 @@ pub fn headers(method: &str) -> Vec<u8> {
 
 /// A header of the caller's own with so many octets.
 pub fn long_header(octets: usize) -> Vec<u8> {
-    [vec![0], text("x-long"), text(&"x".repeat(octets))].concat()
+    header("x-long", &"x".repeat(octets))
+}
+
+/// One more header.
+pub fn header(name: &str, value: &str) -> Vec<u8> {
+    [vec![0], text(name), text(value)].concat()
 }
 
 /// Text without compression; its length is an integer of a prefix of 7 bits (RFC 7541, section 5.1).
