@@ -18,8 +18,12 @@ fn host() -> Host {
     PROGRAMS.iter().for_each(|program| _ = host.run(["umount", program]));
     let rpm = fs::read(package(&folder(), "v6pod-", ".rpm")).expect("it can be read");
     host.write("/tmp/v6pod.rpm", rpm);
-    host.run(["rpm", "-i", "--nodeps", "--replacefiles", "/tmp/v6pod.rpm"]);
-    assert_eq!(host.run(["rpm", "-V", "--nodeps", "v6pod"]).text(), "");
+    // Debian's rpm would have its database in root's home, which is the machine's.
+    let rpm = |arguments: &[&str]| {
+        host.run(["rpm", "--dbpath", "/var/lib/rpm", "--nodeps"].iter().chain(arguments))
+    };
+    rpm(&["-i", "--replacefiles", "/tmp/v6pod.rpm"]);
+    assert_eq!(rpm(&["-V", "v6pod"]).text(), "");
     host.write(LAUNCHER, format!("#!/bin/sh\nexec {OLD_KERNEL} /usr/libexec/v6pod/slirp4netns \"$@\"\n"));
     host.run(["chmod", "755", LAUNCHER]);
     let wrapper = format!("s|^network_cmd_path.*|network_cmd_path = \"{LAUNCHER}\"|");

@@ -7,8 +7,15 @@ use v6pod_integration::{Command, Host, Net, Output, cache};
 /// Where it is in the host.
 pub const ROOT: &str = "/srv/root";
 
-/// What is called in its place says so in a file, and does nothing else.
-const RECORDER: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>/var/log/recorded\n";
+/// What is called in its place says so in a file, and does nothing else; as systemctl it knows what was started.
+const RECORDER: &str = r#"#!/bin/sh
+echo "${0##*/} $*" >>/var/log/recorded
+case " $* " in
+*" is-enabled "*) echo enabled ;;
+*" is-active "*) test -e /run/started ;;
+*" start "*) : >/run/started ;;
+esac
+"#;
 
 /// The host, with the root file system at [`ROOT`], and a mount namespace that has it as its own.
 pub struct Root {

@@ -16,13 +16,14 @@ for file in passwd group; do
   awk -F: '$3 >= 1000000' "/etc/$file" >>"$root/etc/$file"
 done
 cp /etc/{subuid,subgid,hosts,hostname,resolv.conf} "$root/etc/"
-# apt asks nobody, neither people nor the archive.
-printf 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\nAPT::Get::Download "false";\n' \
-  >"$root/etc/apt/apt.conf.d/test"
+# apt asks nobody: neither people, nor the archive, for it finds all it wants in its cache.
+printf 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n' >"$root/etc/apt/apt.conf.d/test"
 # As wherever systemd does not run.
 mkdir -p "$root/etc/containers/containers.conf.d"
 printf '[containers]\nlog_driver = "k8s-file"\n[engine]\nevents_logger = "file"\ncgroup_manager = "cgroupfs"\n' \
   >"$root/etc/containers/containers.conf.d/no-systemd.conf"
+# As the image was made, which no registry is there to give.
+printf '[storage]\ndriver = "overlay"\n' >"$root/etc/containers/storage.conf"
 
 # shellcheck disable=SC2016 # expanded by the inner one
 exec 3< <(exec unshare --mount --propagation slave bash -euc '
