@@ -2,12 +2,14 @@
 # own set-up; `test`, `bench` and `demo` need root for that and for the network namespaces they work in.
 #
 #   make build   the programs as they are shipped
+#   make rpm     the packages for CentOS 7 up to Fedora, into target/package; make deb for Debian
 #   make test    all tests, against real podman, Consul and grpcurl
 #   make results the table in docs/ways-in.md, from the tests that hold it against what they find
 #   make lint    everything that is checked without running the product
 #   make demo    two containers of two users talking IPv6, in a throw-away host
 #   make soak    half an hour of users coming and going while all around them fails
 #   make fuzz    strangers' octets, a minute for each place where some are read
+#   make reproducible   the packages once more, elsewhere, which must give the same octets
 #   make bench   how long an attach takes, beside CNI and beside the bare netlink operations
 
 CARGO ?= cargo
@@ -25,17 +27,31 @@ build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fau
 # What runs in the tests' hosts besides.
 build_programs := $(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
 
-.PHONY: build test results soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
+.PHONY: build programs rpm deb reproducible test results soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
 	$(build_shim)
 	$(build_connect)
 
+# What the packages hold, for old systems too.
+programs:
+	integration/prepare package
+	CARGO=$(CARGO) packaging/build
+
+rpm: programs
+	packaging/rpm
+
+deb: programs
+	packaging/deb
+
+reproducible: rpm deb
+	packaging/reproduce
+
 prepare:
 	integration/prepare
 
-test: prepare
+test: prepare rpm deb
 	$(build_shim)
 	$(build_connect)
 	$(build_fault)

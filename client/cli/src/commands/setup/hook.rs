@@ -23,6 +23,9 @@ const HOOK_FILE: &str = include_str!("../../../../../packaging/hooks.d/v6pod.jso
 /// Where podman looks unless it is told.
 const DEFAULT_FOLDER: &str = "usr/share/containers/oci/hooks.d";
 
+/// A folder that only packages make. They put the hook into podman's own folder, and take it from there.
+const PACKAGED: &str = "usr/share/v6pod/hooks.d";
+
 /// The configuration file that says where else.
 const DROP_IN: &str = "v6pod-hook.conf";
 
@@ -41,11 +44,11 @@ pub fn wanted(scope: &Scope, podman: Podman, undo: bool) -> Result<Wanted, Error
         let path = scope.config("containers/containers.conf.d").join(DROP_IN);
         Change::marked(path, "hook", &lines)
     };
-    // In the system's own folder a package may have put it.
-    let everybodys =
-        (!podman.reads_drop_ins() && scope.user().is_none()).then(|| file(scope.system(DEFAULT_FOLDER)));
+    let is_packaged = scope.system(PACKAGED).exists();
+    let everybodys = (!podman.reads_drop_ins() && scope.user().is_none())
+        .then(|| (!is_packaged).then(|| file(scope.system(DEFAULT_FOLDER))));
     let changes = if undo {
-        [drop_in(&[]), file(folder)].into_iter().chain(everybodys).collect()
+        [drop_in(&[]), file(folder)].into_iter().chain(everybodys.flatten()).collect()
     } else if podman.reads_drop_ins() {
         let mut folders = folders_in_force(scope)?;
         let own = folder.to_str().ok_or_else(|| Error::Unspeakable(folder.clone()))?;
@@ -55,7 +58,7 @@ pub fn wanted(scope: &Scope, podman: Podman, undo: bool) -> Result<Wanted, Error
         // The hook first: a folder that is named should be there.
         vec![file(folder), drop_in(&folders)]
     } else if let Some(everybodys) = everybodys {
-        vec![everybodys]
+        everybodys.into_iter().collect()
     } else {
         return Err(podman
             .cannot("reads no drop-in files: set it up for everybody as root, or use podman --hooks-dir"));
@@ -64,7 +67,11 @@ pub fn wanted(scope: &Scope, podman: Podman, undo: bool) -> Result<Wanted, Error
         "podman run -d --name web --annotation v6pod.network= IMAGE".to_owned(),
         "v6pod list".to_owned(),
     ];
-    Ok(Wanted { changes, next, notes: podman.notes() })
+    let mut notes = podman.notes();
+    if changes.is_empty() {
+        notes.push(format!("nothing to do: v6pod's package has put the hook into /{DEFAULT_FOLDER}"));
+    }
+    Ok(Wanted { changes, next, notes })
 }
 
 fn is_ours(text: &str) -> bool {
@@ -175,5 +182,18 @@ mod tests {
         let changes = wanted(&scope(None), Podman::Version(3, 0), false).unwrap().changes;
         let paths: Vec<_> = changes.iter().map(|change| written(change).0).collect();
         assert_eq!(paths, ["/x/usr/share/containers/oci/hooks.d/v6pod.json"]);
+    }
+
+    #[test]
+    fn what_a_package_has_put_there_is_left_to_it() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join(PACKAGED)).unwrap();
+        let scope = Scope::of(place.path(), None);
+        let old = wanted(&scope, Podman::Version(3, 0), false).unwrap();
+        assert!(old.changes.is_empty() && old.notes.iter().any(|note| note.contains("package")));
+        let undone = wanted(&scope, Podman::Version(3, 0), true).unwrap().changes;
+        assert!(undone.iter().all(|change| !written(change).0.contains("/usr/share/")));
+        // Where podman reads drop-ins, the administrator's file has a folder of its own, and stands for the package's.
+        assert_eq!(wanted(&scope, Podman::Version(4, 3), false).unwrap().changes.len(), 2);
     }
 }
