@@ -18,6 +18,11 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With this in the configuration too.
+    fn with(settings: &str) -> Self {
         let net = Net::new();
         let host = Host::new("one", &["alice", "bob"]);
         let link = net.join(&host);
@@ -25,7 +30,7 @@ impl Site {
         let wrapper = format!("s|^network_cmd_path.*|network_cmd_path = \"{LAUNCHER}\"|");
         host.run(["chmod", "755", LAUNCHER]);
         host.run(["sed", "-i", &wrapper, "/etc/containers/containers.conf"]);
-        let mut daemon = Daemon::new(&host, &format!("prefix = \"{}\"\n", link.prefix));
+        let mut daemon = Daemon::new(&host, &format!("{settings}prefix = \"{}\"\n", link.prefix));
         daemon.on_an_old_kernel().start();
         let site = Self { link, daemon, host, _net: net };
         site.sees_an_old_kernel(site.host.run(["pgrep", "-x", "v6podd"]).text());
@@ -82,15 +87,31 @@ impl Site {
     }
 }
 
+/// The guard needs neither the netdev family nor isolated ports (Linux 4.18), which this kernel has.
 #[test]
 fn the_main_job_is_done() {
-    let site = Site::new();
+    let site = the_main_job(Site::new());
+    let rules = site.host.run(["nft", "list", "ruleset"]);
+    assert!(rules.stdout.contains("table bridge v6pod") && !rules.stdout.contains("netdev"), "{rules}");
+}
+
+/// As on CentOS 7.6, whose kernel has no nf_tables for bridges.
+#[test]
+fn the_main_job_is_done_with_ebtables() {
+    let site = the_main_job(Site::with("guard = \"ebtables\"\n"));
+    let rules = site.host.run(["ebtables", "-t", "nat", "-L"]);
+    assert!(rules.stdout.contains("v6p"), "{rules}");
+}
+
+fn the_main_job(site: Site) -> Site {
     let (alice, bob) = (site.host.user("alice"), site.host.user("bob"));
     let web = site.serve(&alice, "web");
     let slirp4netns = alice.run(["pgrep", "-u", alice.name(), "slirp4netns"]);
     site.sees_an_old_kernel(slirp4netns.text());
     let shop = site.serve(&bob, "shop");
     alice.podman(["exec", "web", "ping", "-6", "-c1", "-W2", &shop]);
+    let ports = site.host.run(["bridge", "-d", "link"]);
+    assert!(ports.stdout.contains("v6p") && !ports.stdout.contains("isolated on"), "{ports}");
     let page = bob.podman(["exec", "shop", "wget", "-qO-", &format!("http://[{web}]:8080/")]);
     assert_eq!(page.text(), "hello from a container");
     alice.podman(["restart", "-t", "0", "web"]);
@@ -98,6 +119,7 @@ fn the_main_job_is_done() {
     alice.podman(["rm", "-f", "-t", "0", "web"]);
     bob.podman(["stop", "-t", "0", "shop"]);
     site.nothing_is_left();
+    site
 }
 
 #[test]
