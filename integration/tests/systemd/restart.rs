@@ -2,25 +2,32 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use v6pod_integration::{Background, Daemon, Host, Namespaces, Signal, attached, eventually, test_client};
+use v6pod_integration::{
+    Background, Command, Daemon, Host, Namespaces, Signal, attached, eventually, test_client,
+};
 
 use crate::old_site::{LATER, PREFIX, Site, Unit};
 
 const MANY: usize = 60;
 
 /// A ping every 20 ms to a container.
-struct Traffic(Background);
+pub struct Traffic(Background);
 
 impl Traffic {
     #[track_caller]
     fn to(host: &Host, address: &str) -> Self {
-        let ping = host.spawn(["ping", "-6", "-n", "-i", "0.02", address]);
+        Self::of(host.command(["ping", "-6", "-n", "-i", "0.02", address]))
+    }
+
+    #[track_caller]
+    pub fn of(ping: Command) -> Self {
+        let ping = ping.spawn();
         eventually(LATER, || if ping.log().contains("icmp_seq=5") { Ok(()) } else { Err(ping.log()) });
         Self(ping)
     }
 
     #[track_caller]
-    fn lost_nothing(mut self) {
+    pub fn lost_nothing(mut self) {
         self.0.signal(Signal::INT);
         self.0.wait(LATER);
         let log = self.0.log();
