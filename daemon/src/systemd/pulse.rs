@@ -47,7 +47,7 @@ pub async fn beat(notifier: Notifier, watchdog: Option<Duration>, probed: Probed
             Ok(()) => {}
             // Once: it may go on for long where there is no watchdog.
             Err(reason) if well => {
-                tracing::error!(reason, "attaches do not get on; the watchdog is not told")
+                tracing::error!(reason, "attaches do not get on; the watchdog is not told");
             }
             Err(_) => {}
         }

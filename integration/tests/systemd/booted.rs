@@ -14,6 +14,17 @@ unshare --user --map-root-user --net sleep infinity & namespace=$!
 until [ \"$(readlink /proc/$namespace/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.02; done
 echo $namespace held | exec -a holder /usr/libexec/v6pod/v6pod-test-client attach 1 hold";
 
+/// A ping every 20 ms to the only attachment, from when it first answers.
+#[track_caller]
+fn traffic(machine: &Machine) -> Traffic {
+    let address = &machine.list()[0].1;
+    eventually(LATER, || {
+        let ping = machine.in_network(&["ping", "-6", "-c1", "-W1", address]).try_run();
+        if ping.success() { Ok(()) } else { Err(ping) }
+    });
+    Traffic::of(machine.in_network(&["ping", "-6", "-n", "-i", "0.02", address]))
+}
+
 #[test]
 fn it_is_started_by_the_socket_reloaded_and_logged() {
     let machine = Machine::boot("", "");
@@ -64,7 +75,7 @@ fn a_container_of_a_logged_in_user_outlives_restarts() {
     machine.alice("podman run --detach --name web localhost/busybox sleep 10000").run();
     machine.eventually_named(&["web"]);
     assert_eq!(machine.property("NFileDescriptorStore"), "1");
-    let traffic = Traffic::of(machine.in_network(&["ping", "-6", "-n", "-i", "0.02", &machine.list()[0].1]));
+    let traffic = traffic(&machine);
     for command in [
         &["systemctl", "restart", "v6podd"],
         &["systemctl", "kill", "--signal=KILL", "v6podd"] as &[_],
@@ -118,7 +129,7 @@ fn the_watchdog_ends_a_daemon_that_hangs() {
     let machine = Machine::boot("[Service]\nWatchdogSec=2\n", "");
     let _client = machine.alice(HOLD).spawn();
     machine.eventually_named(&["held"]);
-    let traffic = Traffic::of(machine.in_network(&["ping", "-6", "-n", "-i", "0.02", &machine.list()[0].1]));
+    let traffic = traffic(&machine);
     // For as long as it takes to be ended twice over, it is not.
     let before = machine.property("WatchdogTimestampMonotonic").parse::<u64>().expect("microseconds");
     eventually(LATER, || {

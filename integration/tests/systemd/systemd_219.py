@@ -250,6 +250,9 @@ while True:
     except ChildProcessError:
         pid = 0
     if pid and pid == state["pid"]:
+        # Messages come before the news of a process' end (the priorities in manager_setup_notify).
+        while select.select([notify], [], [], 0)[0]:
+            message()
         dead(again)
         again = False
     now = time.monotonic()
