@@ -3,7 +3,8 @@
 //!
 //! `V6POD_FAULT=attach.link` kills the daemon with SIGKILL right after that step;
 //! `V6POD_FAULT=fail:attach.link` makes the step fail, the first time, as if the kernel had refused it;
-//! `V6POD_FAULT=stop:attach.link` stops it there, the first time, until it gets SIGCONT.
+//! `V6POD_FAULT=stop:attach.link` stops it there, the first time, until it gets SIGCONT;
+//! `V6POD_FAULT=hang:attach.link` lets the thread hang there, every time.
 
 use std::io;
 
@@ -51,6 +52,12 @@ impl Fault {
         let Ok(wanted) = std::env::var("V6POD_FAULT") else { return Ok(()) };
         let (how, wanted) = wanted.split_once(':').unwrap_or(("kill", &wanted));
         static DONE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        if (how, wanted) == ("hang", step) {
+            tracing::info!(step, "a thread hangs");
+            loop {
+                std::thread::park();
+            }
+        }
         if wanted != step || DONE.swap(true, std::sync::atomic::Ordering::Relaxed) {
             return Ok(());
         }

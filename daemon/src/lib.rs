@@ -23,6 +23,7 @@ pub mod service;
 pub mod socket;
 pub mod store;
 mod sys;
+mod systemd;
 
 mod confine;
 mod log;

@@ -1,4 +1,4 @@
-//! The log: lines on standard error, which systemd keeps with its own times.
+//! The log: lines on standard error, which systemd's journal keeps with its own times and with each line's priority.
 //!
 //! One event is one line, whatever a caller wrote into a name: what could begin a line or move a terminal's
 //! cursor is escaped here, once and for all. And one user's lines are so many and no more: every event that
@@ -18,11 +18,12 @@ use tracing::{
 use tracing_subscriber::{
     Layer as _,
     filter::{FilterExt as _, Targets},
+    fmt::MakeWriter,
     layer::{Context, Filter, SubscriberExt as _},
     util::SubscriberInitExt as _,
 };
 
-use crate::{audit, auth::Subids};
+use crate::{audit, auth::Subids, systemd::journal};
 
 /// Lines of one user at once after a pause: fifty containers may start and end.
 const BURST: f64 = 200.0;
@@ -31,22 +32,49 @@ const RATE: f64 = 10.0;
 /// How often it is told what was left out.
 const TELL: Duration = Duration::from_secs(10);
 
-/// Starts logging, and gives what tells of omitted lines. A subordinate uid's lines are its owner's.
-pub fn start(targets: Targets, subids: Arc<Subids>) -> Omitted {
+/// Starts logging, to the journal or not, and gives what tells of omitted lines. A subordinate uid's lines are its
+/// owner's.
+pub fn start(targets: Targets, subids: Arc<Subids>, to_journal: bool) -> Omitted {
     let terminal = io::stderr().is_terminal();
     let omitted = Omitted::new(subids);
-    let format = tracing_subscriber::fmt::layer()
-        .with_writer(move || Lines { out: io::stderr(), coloured: terminal })
-        .with_ansi(terminal);
+    let format =
+        tracing_subscriber::fmt::layer().with_writer(Standard { terminal, to_journal }).with_ansi(terminal);
     let format = if terminal { format.boxed() } else { format.without_time().boxed() };
     let filter = targets.and(omitted.clone());
     tracing_subscriber::registry().with(format.with_filter(filter)).init();
     omitted
 }
 
+/// What is said of the error that ends the program: to the journal every line has its priority.
+pub fn last_line(error: &impl std::fmt::Display, to_journal: bool) -> String {
+    let prefix = if to_journal { journal::prefix(tracing::Level::ERROR) } else { "" };
+    format!("v6podd: {error}").lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Standard error, a terminal, the journal's, or neither.
+struct Standard {
+    terminal: bool,
+    to_journal: bool,
+}
+
+impl<'a> MakeWriter<'a> for Standard {
+    type Writer = Lines<io::Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Lines { out: io::stderr(), prefix: "", coloured: self.terminal }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        let prefix = if self.to_journal { journal::prefix(*event.level()) } else { "" };
+        Lines { prefix, ..self.make_writer() }
+    }
+}
+
 /// Writes one event as one line.
 struct Lines<W> {
     out: W,
+    /// What the line begins with.
+    prefix: &'static str,
     /// Escape characters are the formatter's own: it escapes those in values.
     coloured: bool,
 }
@@ -55,7 +83,8 @@ impl<W: Write> Write for Lines<W> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(octets);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        let mut escaped = String::with_capacity(text.len());
+        let mut escaped = String::with_capacity(self.prefix.len() + text.len());
+        escaped.push_str(self.prefix);
         for character in line.chars() {
             match character {
                 ' '..='~' => escaped.push(character),
@@ -182,7 +211,11 @@ mod tests {
     }
 
     fn written(text: &str, coloured: bool) -> String {
-        let mut lines = Lines { out: Vec::new(), coloured };
+        written_after("", text, coloured)
+    }
+
+    fn written_after(prefix: &'static str, text: &str, coloured: bool) -> String {
+        let mut lines = Lines { out: Vec::new(), prefix, coloured };
         lines.write_all(text.as_bytes()).unwrap();
         String::from_utf8(lines.out).unwrap()
     }
@@ -194,6 +227,7 @@ mod tests {
         assert_eq!(written("\u{1b}[2Jx\r\u{9b}\u{202e}\u{2028}ü\0\n", false), {
             "\\u{1b}[2Jx\\r\\u{9b}\\u{202e}\\u{2028}ü\\0\n"
         });
+        assert_eq!(written_after("<6>", "a\n<0>forged\n", false), "<6>a\\n<0>forged\n");
         assert_eq!(written("\u{1b}[2mdim\u{1b}[0m\r\n", true), "\u{1b}[2mdim\u{1b}[0m\\r\n");
     }
 

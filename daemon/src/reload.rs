@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     model::AttachmentId,
     service::{Service, jobs::Jobs},
+    systemd::{Notifier, pulse},
 };
 
 /// What a reload needs to know.
@@ -27,6 +28,8 @@ pub struct Reload {
     pub service: Arc<Service>,
     /// What ends attachments.
     pub jobs: Jobs,
+    /// Who is told that it goes on.
+    pub notifier: Notifier,
 }
 
 /// Catches SIGHUP from here on: a daemon that is just starting is not ended by it.
@@ -46,7 +49,9 @@ impl Reload {
         let this = Arc::new(self);
         this.apart(|this| this.service.review()).await;
         while asked.recv().await.is_some() {
+            this.notifier.reloading();
             this.apart(Self::once).await;
+            this.notifier.ready(&pulse::status(&this.service, true));
         }
     }
 

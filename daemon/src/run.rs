@@ -22,7 +22,7 @@ use v6pod_proto::v1::{
 use crate::{
     api::Grpc,
     audit::Audit,
-    auth::{self, Subids, Users},
+    auth::{self, Holders, Subids, Users},
     config::{self, Config},
     confine, guard, ipam, log,
     model::Mac,
@@ -30,8 +30,9 @@ use crate::{
     registry::{self, Instance},
     reload::{self, Reload},
     service::{self, Net, Parts, Service, jobs::Jobs, lifetime},
-    socket::{self, Shares, limits},
+    socket::{self, Pulse, Shares, limits},
     store::{self, Store},
+    systemd::{Passed, pulse},
 };
 
 /// sysexits.h: the command line or the configuration is at fault.
@@ -39,7 +40,7 @@ const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 /// How long running work may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long the audit may take to be written after that.
+/// How long the audit may take to be written after that, and systemd to be told.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The DNS port: RFC 1035, section 4.2.
 const DNS: u16 = 53;
@@ -88,6 +89,8 @@ impl Error {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    // Before anything is opened, and while there is one thread.
+    let passed = Passed::take();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -95,21 +98,23 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    let to_journal = passed.as_ref().is_ok_and(|passed| passed.journal);
     let outcome = Config::load(&arguments.config)
         .map_err(Error::from)
-        .and_then(|config| if arguments.check_config { Ok(()) } else { run(&arguments, config) });
+        .and_then(|config| if arguments.check_config { Ok(()) } else { run(&arguments, config, passed) });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "v6podd: {error}");
+            let _ = writeln!(io::stderr(), "{}", log::last_line(&error, to_journal));
             ExitCode::from(if matches!(error, Error::Config(_)) { EX_CONFIG } else { 1 })
         }
     }
 }
 
-fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
+fn run(arguments: &Arguments, config: Config, passed: io::Result<Passed>) -> Result<(), Error> {
+    let passed = passed.map_err(Error::start("taking the descriptors that LISTEN_FDS tells of"))?;
     let subids = Arc::new(Subids::new(Path::new(auth::subid::SUBUID)));
-    let omitted = log::start(arguments.log.clone(), Arc::clone(&subids));
+    let omitted = log::start(arguments.log.clone(), Arc::clone(&subids), passed.journal);
     // Before there is a second thread.
     confine::confine().map_err(Error::start("giving up what is not needed of root's rights"))?;
     tokio::runtime::Builder::new_multi_thread()
@@ -122,11 +127,19 @@ fn run(arguments: &Arguments, config: Config) -> Result<(), Error> {
         .map_err(Error::start("starting the runtime"))?
         .block_on(async {
             tokio::spawn(omitted.tell());
-            serve(&arguments.config, config, subids).await
+            serve(&arguments.config, config, subids, passed).await
         })
 }
 
-async fn serve(path: &Path, mut config: Config, subids: Arc<Subids>) -> Result<(), Error> {
+async fn serve(path: &Path, mut config: Config, subids: Arc<Subids>, passed: Passed) -> Result<(), Error> {
+    let notifier = passed.notifier().map_err(Error::start("telling systemd"))?;
+    if passed.strange > 0 {
+        tracing::warn!(
+            count = passed.strange,
+            "descriptors were passed that are neither a listening socket nor a lease"
+        );
+    }
+    let adopted = socket::adopt(passed.listeners, &config.socket)?;
     let reloads = reload::catch().map_err(Error::start("catching signals"))?;
     let started_with = config.clone();
     let boot = boot_id()?;
@@ -140,30 +153,43 @@ async fn serve(path: &Path, mut config: Config, subids: Arc<Subids>) -> Result<(
     let (service, orders) = prepare(&config, store, audit, Arc::clone(&subids))?;
     let jobs = Jobs::default();
     let seen = monitor::start().map_err(Error::start("watching links"))?;
-    tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders));
+    tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders, notifier.clone()));
     let restoring = Arc::clone(&service);
-    let reconciled = tokio::task::spawn_blocking(move || restoring.reconcile())
-        .await
-        .map_err(|error| Error::Start { step: "reconciling", source: io::Error::other(error) })??;
+    let reconciled =
+        tokio::task::spawn_blocking(move || restoring.reconcile(&Holders::with_kept(passed.leases)))
+            .await
+            .map_err(|error| Error::Start { step: "reconciling", source: io::Error::other(error) })??;
     tokio::spawn(lifetime::follow(Arc::clone(&service), jobs.clone(), seen));
-    let reload =
-        Reload { path: path.to_owned(), started_with, service: Arc::clone(&service), jobs: jobs.clone() };
+    let reload = Reload {
+        path: path.to_owned(),
+        started_with,
+        service: Arc::clone(&service),
+        jobs: jobs.clone(),
+        notifier: notifier.clone(),
+    };
     tokio::spawn(reload.follow(reloads));
-    let listener = socket::bind(&config.socket)?;
+    let routes = routes(Grpc::new(Arc::clone(&service), jobs.clone())).await?;
+    let listener = adopted.map_or_else(|| socket::bind(&config.socket), Ok)?;
+    let listener = socket::attend(listener, &config.socket)?;
     tracing::info!(socket = %config.socket.path.display(), guard = service.guard().name(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
     let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
-    let routes = routes(Grpc::new(Arc::clone(&service), jobs.clone())).await?;
+    let (accepting, questions) = Pulse::new();
+    let probed = pulse::Probed { accepting, jobs: jobs.clone(), service: Arc::clone(&service) };
+    notifier.ready(&pulse::status(&service, true));
     tokio::select! {
-        () = socket::serve(listener, config.admin_group, shares(&config, subids), routes) => {}
+        () = socket::serve(listener, config.admin_group, shares(&config, subids), routes, questions) => {}
+        () = pulse::beat(notifier.clone(), passed.watchdog, probed) => {}
         () = stop.asked() => tracing::info!("stopping; containers keep their addresses"),
     }
+    notifier.stopping();
     if !jobs.drain(DRAIN).await {
         tracing::warn!("work was still running after {DRAIN:?}; the next start finishes it");
     }
     if !service.audit().close(LAST_WORDS) {
         tracing::warn!("the audit could not be written to its end; the next start makes up for it");
     }
+    notifier.flush(LAST_WORDS);
     Ok(())
 }
 

@@ -143,6 +143,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a daemon said or did this that is stopping, for another to take its place.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::HungUp { .. } | Self::Connect(connect::Error::Handshake { .. }) => true,
+            Self::Refused { status, .. } => status.code() == Code::Unavailable,
+            _ => false,
+        }
+    }
+
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {

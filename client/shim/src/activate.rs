@@ -5,6 +5,9 @@
 //! connection, the second try without names, and a small set of outcomes to speak about. What needs no
 //! descriptors goes through [`ask`].
 //!
+//! A daemon that is being replaced costs no attach: whoever is hung up on calls again, as long as the time limit
+//! lets. That is safe, for the daemon knows an attachment by its namespace.
+//!
 //! After an error the caller drops its lease. A daemon that was only slow sees that, and gives up what it
 //! may have built meanwhile; so an error means: not attached, now or later.
 
@@ -13,13 +16,16 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     pin::{Pin, pin},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tonic::{Code, Status};
 use v6pod_proto::v1::{ActivateRequest, Attachment};
 
 use crate::{channel::Channel, connect, rpc};
+
+/// How long the first pause is before a daemon that hung up is called again; each is twice the one before.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What to attach and how long that may take.
 #[derive(Debug)]
@@ -104,20 +110,51 @@ fn run(timeout: Duration, work: Pin<&mut dyn Future<Output = ()>>) -> io::Result
 
 /// Calls once and, if the names were the trouble, once more without them: an address without a name is
 /// worth more than neither.
-async fn attempt(activation: Activation) -> Result<Activated, Error> {
-    let Activation { socket, namespace, lease, mut request, .. } = activation;
-    if request.name.is_empty() && request.aliases.is_empty() {
-        return call(&socket, namespace, lease, request).await;
-    }
-    let again = (namespace.try_clone()?, lease.as_ref().map(OwnedFd::try_clone).transpose()?);
-    let unnamed = match call(&socket, namespace, lease, request.clone()).await {
-        Err(Error::Refused(status)) if is_about_name(&status) => status,
+async fn attempt(mut activation: Activation) -> Result<Activated, Error> {
+    let deadline = Instant::now() + activation.timeout;
+    let unnamed = match call_patiently(&activation, deadline).await {
+        Err(Error::Refused(status)) if activation.is_named() && is_about_name(&status) => status,
         outcome => return outcome,
     };
-    request.name.clear();
-    request.aliases.clear();
-    let activated = call(&socket, again.0, again.1, request).await?;
+    activation.request.name.clear();
+    activation.request.aliases.clear();
+    let activated = call_patiently(&activation, deadline).await?;
     Ok(Activated { unnamed: Some(unnamed), ..activated })
+}
+
+impl Activation {
+    fn is_named(&self) -> bool {
+        !self.request.name.is_empty() || !self.request.aliases.is_empty()
+    }
+}
+
+/// Calls, and again while the daemon is being replaced. If none comes to its place, what the first said is told.
+async fn call_patiently(activation: &Activation, deadline: Instant) -> Result<Activated, Error> {
+    let mut first = None;
+    let mut pause = PAUSE;
+    loop {
+        match call(activation).await {
+            Err(error) if is_passing(&error) => {
+                let told = first.get_or_insert(error);
+                if Instant::now() + pause >= deadline {
+                    return Err(std::mem::replace(told, Error::Slow(activation.timeout)));
+                }
+            }
+            Err(Error::Away(error)) => return Err(first.unwrap_or(Error::Away(error))),
+            outcome => return outcome,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// Whether a daemon said or did this that is stopping.
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::HungUp(_) | Error::Away(connect::Error::Handshake { .. }) => true,
+        Error::Refused(status) => status.code() == Code::Unavailable,
+        _ => false,
+    }
 }
 
 /// Whether a refusal can be about the name. The contract knows ALREADY_EXISTS for a name or an address
@@ -128,15 +165,11 @@ fn is_about_name(status: &Status) -> bool {
 }
 
 /// One connection, one call.
-async fn call(
-    socket: &Path,
-    namespace: OwnedFd,
-    lease: Option<OwnedFd>,
-    request: ActivateRequest,
-) -> Result<Activated, Error> {
-    let descriptors = std::iter::once(namespace).chain(lease).collect();
-    let channel = connect::connect(socket, descriptors).await.map_err(Error::Away)?;
-    let response = rpc::call(&channel, rpc::ACTIVATE, &request).await.map_err(failed)?;
+async fn call(activation: &Activation) -> Result<Activated, Error> {
+    let given = std::iter::once(&activation.namespace).chain(&activation.lease);
+    let descriptors = given.map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+    let channel = connect::connect(&activation.socket, descriptors).await.map_err(Error::Away)?;
+    let response = rpc::call(&channel, rpc::ACTIVATE, &activation.request).await.map_err(failed)?;
     let nothing = || Error::Refused(Status::internal("the answer holds no attachment"));
     let attachment = response.attachment.ok_or_else(nothing)?;
     let (created, dns_servers) = (response.created, response.dns_servers);

@@ -44,13 +44,18 @@ impl Lease {
         Ok(Self { pipe: Arc::new(descriptor), id: LeaseId { pid: peer.pid(), pipe } })
     }
 
-    /// Finds a lease again after a restart: a process that holds its write end has a descriptor whose link
+    /// Finds a lease again after a restart: among those that were kept, or where it is held. A process that holds its write end has a descriptor whose link
     /// reads `pipe:[INODE]`, and opening that link for reading gives the read end of that very pipe
     /// (proc_pid_fd(5)). The number of the process that made it is only where to look first; it may have
     /// left the pipe to a child. The inode is what proves it, of what was opened: meanwhile that process
     /// may have put something else in its place, which must not be opened as a file. So first only the
     /// place is (`O_PATH`).
     pub fn find(id: LeaseId, holders: &Holders) -> Found {
+        match holders.kept.get(&id.pipe) {
+            Some(pipe) if hung_up(pipe.as_fd()) => return Found::Ended,
+            Some(pipe) => return Found::Lease(Self { pipe: Arc::clone(pipe), id }),
+            None => {}
+        }
         let hinted = match pipes_of(&Path::new("/proc").join(id.pid.to_string())) {
             Ok(pipes) => pipes.into_iter().find_map(|(pipe, place)| (pipe == id.pipe).then_some(place)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Found::Unknown,
@@ -91,11 +96,21 @@ pub enum Found {
     Unknown,
 }
 
-/// Who holds which pipe, of all processes. Looked up once, and only if a lease is not where it was.
+/// Where leases are found again: those that were kept for us, and who holds which pipe, of all processes. The
+/// latter is looked up once, and only if a lease is not where it was.
 #[derive(Default)]
-pub struct Holders(OnceCell<HashMap<u64, PathBuf>>);
+pub struct Holders {
+    kept: HashMap<u64, Arc<OwnedFd>>,
+    everywhere: OnceCell<HashMap<u64, PathBuf>>,
+}
 
 impl Holders {
+    /// With read ends that systemd kept. They were proven when it got them; whose they are the inode says.
+    pub fn with_kept(kept: Vec<OwnedFd>) -> Self {
+        let by_inode = |pipe: OwnedFd| Some((rustix::fs::fstat(&pipe).ok()?.st_ino, Arc::new(pipe)));
+        Self { kept: kept.into_iter().filter_map(by_inode).collect(), everywhere: OnceCell::new() }
+    }
+
     fn place(&self, pipe: u64) -> Option<PathBuf> {
         let everywhere = || {
             let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -103,7 +118,7 @@ impl Holders {
                 entries.filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit));
             processes.flat_map(|process| pipes_of(&process.path()).unwrap_or_default()).collect()
         };
-        self.0.get_or_init(everywhere).get(&pipe).cloned()
+        self.everywhere.get_or_init(everywhere).get(&pipe).cloned()
     }
 }
 
@@ -184,5 +199,20 @@ mod tests {
         assert!(again.has_ended());
         drop(again);
         assert!(matches!(Lease::find(id, &Holders::default()), Found::Ended));
+    }
+
+    #[test]
+    fn a_lease_that_was_kept_is_found_without_its_holder() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let kept = read.try_clone().unwrap();
+        // No process has this number (PID_MAX_LIMIT of linux/threads.h is less).
+        let id = LeaseId { pid: i32::MAX, ..prove(read).unwrap().id() };
+        let holders = Holders::with_kept(vec![kept]);
+        let Found::Lease(again) = Lease::find(id, &holders) else { panic!("not found") };
+        assert!(!again.has_ended());
+        let other = LeaseId { pipe: id.pipe + 1_000_000_000, ..id };
+        assert!(matches!(Lease::find(other, &holders), Found::Ended));
+        drop(write);
+        assert!(matches!(Lease::find(id, &holders), Found::Ended));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     model::{Attachment, AttachmentId, State},
     network::{self, monitor::Seen},
     sys::pipe::register_end,
+    systemd::Notifier,
 };
 
 /// How long after the kernel refused a detach it is tried again: at first, and at most.
@@ -108,16 +109,31 @@ impl Service {
     }
 }
 
-/// Carries out orders until the service is gone: one task for each lease that is held, and one for each
-/// attachment that the kernel does not let go.
-pub async fn watch(service: Arc<Service>, jobs: Jobs, mut orders: mpsc::UnboundedReceiver<Order>) {
-    let mut watched: HashMap<AttachmentId, AbortHandle> = HashMap::new();
+/// What is done for an attachment.
+struct Watched {
+    task: AbortHandle,
+    /// The inode of the lease that systemd keeps.
+    kept: Option<u64>,
+}
+
+/// Carries out orders until the service is gone: one task for each lease that is held, which systemd keeps as
+/// long, and one for each attachment that the kernel does not let go.
+pub async fn watch(
+    service: Arc<Service>,
+    jobs: Jobs,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    notifier: Notifier,
+) {
+    let mut watched: HashMap<AttachmentId, Watched> = HashMap::new();
     let mut refused: HashMap<AttachmentId, Duration> = HashMap::new();
     while let Some(order) = orders.recv().await {
         let former = match order {
             Order::Watch(id, lease) => {
+                let kept = lease.id().pipe;
+                notifier.keep(kept, lease.pipe());
                 let task = tokio::spawn(wait_for_end(Arc::clone(&service), jobs.clone(), id, lease));
-                watched.insert(id, task.abort_handle())
+                let former = watched.insert(id, Watched { task: task.abort_handle(), kept: Some(kept) });
+                former.map(|former| Watched { kept: former.kept.filter(|former| *former != kept), ..former })
             }
             Order::Retry(id, user, reason) => {
                 let pause = refused.get(&id).map_or(PAUSES.0, |pause| (*pause * 2).min(PAUSES.1));
@@ -128,7 +144,7 @@ pub async fn watch(service: Arc<Service>, jobs: Jobs, mut orders: mpsc::Unbounde
                     jobs.detach(user, move || service.retry(id, reason));
                 });
                 // Its lease has ended, or is of no account any more.
-                watched.insert(id, task.abort_handle())
+                watched.insert(id, Watched { task: task.abort_handle(), kept: None })
             }
             Order::Forget(id) => {
                 refused.remove(&id);
@@ -136,7 +152,10 @@ pub async fn watch(service: Arc<Service>, jobs: Jobs, mut orders: mpsc::Unbounde
             }
         };
         if let Some(former) = former {
-            former.abort();
+            former.task.abort();
+            if let Some(kept) = former.kept {
+                notifier.let_go(kept);
+            }
         }
     }
 }

@@ -27,16 +27,15 @@ pub struct Reconciled {
 }
 
 impl Service {
-    /// Reconciles. Nobody may call yet.
+    /// Reconciles; `holders` is where leases are found again. Nobody may be served yet.
     ///
     /// # Errors
     /// The records cannot be read, or the kernel would not say what there is.
-    pub fn reconcile(self: &Arc<Self>) -> Result<Reconciled, Error> {
+    pub fn reconcile(self: &Arc<Self>, holders: &Holders) -> Result<Reconciled, Error> {
         let policy = self.policy();
         self.networks().for_each(|net| self.adjust(&policy, &net.config));
         let mut outcome = Reconciled::default();
         let (mut kept, mut live, mut ended) = (HashSet::new(), Vec::new(), Vec::new());
-        let holders = Holders::default();
         let mut records = self.parts.store.load()?;
         records.sort_by_key(|attachment| (attachment.created, attachment.id));
         // From here on exactly these may send; what comes to nothing below is dismissed there.
@@ -46,7 +45,7 @@ impl Service {
         guard::succeed(self.guard(), &self.parts.store.path("guard"))?;
         for attachment in records {
             kept.insert(attachment.id);
-            match self.restore(&attachment, &holders) {
+            match self.restore(&attachment, holders) {
                 Ok(()) => {
                     outcome.restored += 1;
                     live.push(attachment);

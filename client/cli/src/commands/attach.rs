@@ -7,8 +7,10 @@
 
 use std::{
     ffi::OsStr,
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::{
@@ -26,6 +28,10 @@ use crate::{
     output::{Output, note},
     text,
 };
+
+/// How often a daemon that hung up is called again, and the pause between.
+const AGAIN: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Attaches a namespace.
 pub async fn run(socket: &Path, attach: Attach, output: &mut Output) -> Result<u8, Error> {
@@ -72,8 +78,26 @@ fn request(attach: &Attach) -> ActivateRequest {
     }
 }
 
-/// Calls, and hangs up: nothing but the lease is to stay.
+/// Calls, and hangs up: nothing but the lease is to stay. A daemon that hangs up is being replaced, and called
+/// again.
 async fn activate(
+    socket: &Path,
+    descriptors: Vec<OwnedFd>,
+    request: ActivateRequest,
+    target: &Target,
+) -> Result<ActivateResponse, Error> {
+    for _ in 0..AGAIN {
+        let copies = descriptors.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
+        let copies = copies.map_err(Error::local("cannot pass the namespace"))?;
+        match call(socket, copies, request.clone(), target).await {
+            Err(error) if error.is_passing() => tokio::time::sleep(PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    call(socket, descriptors, request, target).await
+}
+
+async fn call(
     socket: &Path,
     descriptors: Vec<OwnedFd>,
     request: ActivateRequest,

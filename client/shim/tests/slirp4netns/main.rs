@@ -195,7 +195,8 @@ fn a_daemon_that_hangs_up() {
     std::thread::spawn(move || listener.incoming().for_each(drop));
     let (line, after) = starts_without(&engine);
     assert!(line.starts_with("v6podd hung up: ") || line.contains("does not speak gRPC"), "{line}");
-    assert!(after < Duration::from_secs(1), "{after:?}");
+    // It was called again, in case it was being replaced.
+    assert!(after < Duration::from_secs(2), "{after:?}");
 }
 
 #[test]
