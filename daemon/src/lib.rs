@@ -24,9 +24,10 @@ pub mod socket;
 pub mod store;
 mod sys;
 
+mod cleanup;
 mod confine;
 mod log;
 mod reload;
 mod run;
 
-pub use run::main;
+pub use run::{command, main};

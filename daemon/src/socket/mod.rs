@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-pub use listener::{Error, bind, serve};
+pub use listener::{Error, bind, is_served, serve};
 pub use shares::Shares;
 pub use stream::Stream;
 
