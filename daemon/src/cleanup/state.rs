@@ -129,7 +129,11 @@ pub fn directory<'a>(found: &Found<'a>) -> Vec<Task<'a>> {
         .flat_map(|name| [directory.join(name), directory.join(name).with_extension("new")])
         .filter(|path| fs::symlink_metadata(path).is_ok())
         .collect();
-    if present.is_empty() {
+    if present.iter().all(|path| path.ends_with("lock")) {
+        // Taken by this run, where there was nothing else.
+        if !found.options.dry_run {
+            let _ = fs::remove_file(directory.join("lock"));
+        }
         return tasks;
     }
     let names = present.iter().filter_map(|path| path.file_name()?.to_str()).collect::<Vec<_>>().join(", ");

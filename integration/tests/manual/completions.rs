@@ -1,0 +1,23 @@
+//! The completions, as clap_complete writes them.
+
+use clap_complete::{Shell, generate};
+
+use crate::{agrees, programs};
+
+/// Each shell's file: what stands before and after the program's name.
+const FILES: [(Shell, &str, &str); 3] =
+    [(Shell::Bash, "", ".bash"), (Shell::Zsh, "_", ""), (Shell::Fish, "", ".fish")];
+
+#[test]
+fn completions_are_what_the_programs_take() {
+    for mut program in programs() {
+        let name = program.get_name().to_owned();
+        for (shell, before, after) in FILES {
+            let mut text = Vec::new();
+            generate(shell, &mut program, &name, &mut text);
+            let text = String::from_utf8(text).expect("UTF-8");
+            let text: String = text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+            agrees(&format!("packaging/completions/{before}{name}{after}"), &text);
+        }
+    }
+}
