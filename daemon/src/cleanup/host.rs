@@ -7,6 +7,7 @@ use crate::{
     guard,
     model::{Attachment, AttachmentId, Mac},
     network::{
+        self,
         bridge::{self, permanent_neighbours},
         host::Changes,
         netlink::{Link, Socket},
@@ -49,13 +50,11 @@ fn is_bridge_of_ours(link: &Link, instance: Option<Instance>) -> bool {
     link.kind == "bridge" && (link.alias.starts_with(bridge::MARK) || has_our_mac())
 }
 
-/// The host's end of an attachment: by its mark; or, if the daemon died before marking it, a veth of that name
-/// which a record tells of, or which has the index that is made of the name.
+/// The host's end of an attachment: by its mark, or a veth of that name which a record tells of.
 fn port<'a>(link: &Link, known: &HashMap<AttachmentId, &Attachment>) -> Option<Task<'a>> {
-    let id = AttachmentId::from_alias(&link.alias).or_else(|| {
-        let id: AttachmentId = link.name.strip_prefix("v6p")?.parse().ok()?;
-        let is_ours = known.contains_key(&id) || link.index == id.host_index();
-        (link.kind == "veth" && is_ours).then_some(id)
+    let id = network::mark(link).or_else(|| {
+        let id = link.name.strip_prefix("v6p")?.parse().ok()?;
+        (link.kind == "veth" && known.contains_key(&id)).then_some(id)
     })?;
     let detail =
         known.get(&id).map_or_else(|| "of an attachment without a record".to_owned(), |one| describe(one));

@@ -46,13 +46,19 @@ fn fish(program: &str, line: &str) -> String {
 
 /// zsh completes only where somebody types, so on a terminal that zpty makes.
 fn zsh(_: &str, line: &str) -> String {
-    let script = format!(
-        "zmodload zsh/zpty
-        zpty shell 'zsh -f -i'
-        zpty -w shell 'PS1= PS2= RPS1= LISTMAX=1000; stty columns 200 rows 100; unsetopt zle_bracketed_paste 2>/dev/null'
-        zpty -w shell 'fpath=($COMPLETIONS $fpath); autoload -U compinit; compinit -u -D; setopt no_auto_menu no_always_last_prompt'
-        zpty -w shell 'zstyle \":completion:*\" verbose no; end() {{ zle -I; print END-OF-LIST }}; zle -N end; bindkey \"^X\" end; print READY-\"\"NOW'
-        zpty -r -m shell text '*READY-NOW*'
+    let setting_up = [
+        "PS2= RPS1= LISTMAX=1000; stty columns 200 rows 100",
+        "fpath=($COMPLETIONS $fpath); autoload -U compinit; compinit -u -D",
+        "setopt no_auto_menu no_always_last_prompt; zstyle \":completion:*\" verbose no",
+        "end() { zle -I; print END-OF-LIST }; zle -N end; bindkey \"^X\" end",
+    ];
+    // What is typed before there is a prompt is lost.
+    let mut script = String::from("zmodload zsh/zpty; zpty shell 'PS1=NEXT-PLEASE zsh -f -i'\n");
+    for command in setting_up {
+        script += &format!("zpty -r -m shell text '*NEXT-PLEASE*'; zpty -w shell '{command}'\n");
+    }
+    script += &format!(
+        "zpty -r -m shell text '*NEXT-PLEASE*'
         zpty -w -n shell {line:?}$'\\t\\t\\x18'
         zpty -r -m shell text '*END-OF-LIST*'
         print -r -- \"$text\"
