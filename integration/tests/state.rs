@@ -48,9 +48,12 @@ fn put_kept(host: &Host, one: &Attached) {
     for field in ["id", "uid", "gid", "address", "mac", "namespace"] {
         old["attachment"][field] = present["attachment"][field].clone();
     }
+    // The bridge's MAC is made of it, which the container has as its gateway's.
+    let instance = host.run(["cat", &format!("{STATE}/instance")]).stdout;
     host.sh(&format!("rm -r {STATE}; mkdir -m 700 {STATE}"));
+    host.write(format!("{STATE}/instance"), instance);
     host.write(&record, old.to_string());
-    for file in ["guard", "instance", "key", "sysctls.json", "audit/audit.log"] {
+    for file in ["guard", "key", "sysctls.json", "audit/audit.log"] {
         host.write(format!("{STATE}/{file}"), kept(file));
     }
 }
@@ -60,7 +63,7 @@ fn the_kept_state_is_read() {
     let (host, mut daemon, namespace, one) = stopped();
     put_kept(&host, &one);
     daemon.start();
-    let shown = host.run(["v6pod", "show", "--json", &one.id]).json();
+    let shown = host.run(["v6pod", "show", "--json", &one.id]).json()["attachment"].take();
     assert_eq!((&shown["address"], &shown["name"]), (&one.address.as_str().into(), &"web".into()), "{shown}");
     assert_eq!((&shown["inbound"], &shown["aliases"][0]), (&"80/tcp".into(), &"www".into()), "{shown}");
     host.run(["v6pod", "check", &one.id]);

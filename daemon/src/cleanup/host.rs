@@ -125,7 +125,7 @@ fn sysctls<'a>(found: &Found<'a>) -> Vec<Task<'a>> {
         }
     };
     let changes = std::rc::Rc::new(changes);
-    let task = |changed: crate::network::host::Changed| {
+    let task = |changed: network::host::Changed| {
         let name = changed.path.trim_start_matches("/proc/sys/").replace('/', ".");
         if !changed.is_ours() {
             let detail = format!("somebody set it to {} since: it was {}", changed.now, changed.before);

@@ -99,9 +99,16 @@ fn with(table: &Table, line: &str, key: Option<&Key>) -> String {
     lines.join("\n") + "\n"
 }
 
-fn parse(text: &str) -> Result<String, String> {
+/// What v6podd makes of a file: the words of it, in an order that maps have no say in.
+fn parse(text: &str) -> Result<Vec<String>, String> {
+    let words = |text: String| {
+        let mut words: Vec<_> =
+            text.split_whitespace().map(|word| word.trim_matches(['{', '}', ',']).to_owned()).collect();
+        words.sort();
+        words
+    };
     Config::parse(text, Path::new("v6podd.toml"))
-        .map(|config| format!("{config:?}"))
+        .map(|config| words(format!("{config:?}")))
         .map_err(|error| error.to_string())
 }
 

@@ -50,7 +50,7 @@ fn commands(program: &Command) -> String {
         out.push_str(&paragraphs(&about.unwrap_or_default()));
         let aliases: Vec<_> = command.get_visible_aliases().map(bold).collect();
         if !aliases.is_empty() {
-            out.push_str(&format!("Also called {}.\n", aliases.join(", ")));
+            out.push_str(&format!(".PP\nAlso called {}.\n", aliases.join(", ")));
         }
         out.push_str(&options(command, false));
         if let Some(notes) = command.get_after_help() {

@@ -50,7 +50,7 @@ fn zsh(_: &str, line: &str) -> String {
         "PS2= RPS1= LISTMAX=1000; stty columns 200 rows 100",
         "fpath=($COMPLETIONS $fpath); autoload -U compinit; compinit -u -D",
         "setopt no_auto_menu no_always_last_prompt; zstyle \":completion:*\" verbose no",
-        "end() { zle -I; print END-OF-LIST }; zle -N end; bindkey \"^X\" end",
+        "finish() { zle -I; print END-OF-LIST }; zle -N finish; bindkey \"^T\" finish",
     ];
     // What is typed before there is a prompt is lost.
     let mut script = String::from("zmodload zsh/zpty; zpty shell 'PS1=NEXT-PLEASE zsh -f -i'\n");
@@ -59,7 +59,7 @@ fn zsh(_: &str, line: &str) -> String {
     }
     script += &format!(
         "zpty -r -m shell text '*NEXT-PLEASE*'
-        zpty -w -n shell {line:?}$'\\t\\t\\x18'
+        zpty -w -n shell {line:?}$'\\t\\t\\x14'
         zpty -r -m shell text '*END-OF-LIST*'
         print -r -- \"$text\"
         zpty -d shell"
@@ -70,6 +70,8 @@ fn zsh(_: &str, line: &str) -> String {
 const SHELLS: [(&str, Ask); 3] = [("bash", bash), ("fish", fish), ("zsh", zsh)];
 
 fn offers(text: &str, word: &str) -> bool {
+    // zsh clears the rest of the screen before it lists.
+    let text = text.replace("\x1b[J", " ");
     text.split(|c: char| !(c.is_alphanumeric() || "-_".contains(c))).any(|known| known == word)
 }
 
