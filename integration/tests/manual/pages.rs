@@ -16,7 +16,6 @@ fn page(name: &str, parts: &[(&str, String)]) -> String {
     for line in source.lines() {
         match line.strip_prefix('@').and_then(|line| line.strip_suffix('@')) {
             None => out.push_str(&format!("{line}\n")),
-            Some("VERSION") => {}
             Some(wanted) => {
                 let part = parts.iter().find(|(known, _)| *known == wanted);
                 out.push_str(&part.unwrap_or_else(|| panic!("{name}: there is no part {wanted}")).1);

@@ -1,6 +1,6 @@
 //! man(7), as man-db and mandoc both read it.
 
-/// A text, escaped. `*words*` are set bold, `_words_` underlined, where they stand between spaces.
+/// A text of one or more lines, escaped.
 pub fn text(plain: &str) -> String {
     let mut out = String::new();
     for (number, line) in plain.lines().enumerate() {
