@@ -67,12 +67,9 @@ fn describe(attachment: &Attachment) -> String {
 
 fn gone_with(index: u32) -> impl FnOnce() -> Result<(), String> + 'static {
     move || {
-        bridge::gone_is_fine(Socket::open().and_then(|mut socket| socket.delete_link(index))).map_err(words)
+        bridge::gone_is_fine(Socket::open().and_then(|mut socket| socket.delete_link(index)))
+            .map_err(|error| error.to_string())
     }
-}
-
-fn words(error: io::Error) -> String {
-    error.to_string()
 }
 
 /// Entries on a bridge that was only joined: of attachments that have a record, or of our form on a link that
@@ -96,8 +93,9 @@ fn neighbours<'a>(socket: &mut Socket, link: &Link, found: &Found<'a>) -> io::Re
         .filter(|(address, mac)| is_ours(*address, *mac))
         .map(|(address, _)| {
             let remove = move || {
-                let mut socket = Socket::open().map_err(words)?;
-                bridge::gone_is_fine(socket.one(request::no_neighbour(index, address))).map_err(words)
+                let mut socket = Socket::open().map_err(|error| error.to_string())?;
+                bridge::gone_is_fine(socket.one(request::no_neighbour(index, address)))
+                    .map_err(|error| error.to_string())
             };
             Task::remove("neighbour", address.to_string(), remove).with(format!("on {}", link.name))
         })
@@ -111,7 +109,7 @@ fn rules<'a>(found: &Found<'a>, was_at_work: bool) -> Result<Option<Task<'a>>, E
         guard::remains(&note, was_at_work && !note.exists()).map_err(Error::look("asking nf_tables"))?;
     Ok((!rules.is_empty()).then(|| {
         let object = rules.join(", ");
-        Task::remove("rules", object, move || guard::remove(&rules).map_err(words))
+        Task::remove("rules", object, move || guard::remove(&rules).map_err(|error| error.to_string()))
     }))
 }
 
@@ -133,7 +131,7 @@ fn sysctls<'a>(found: &Found<'a>) -> Vec<Task<'a>> {
         }
         let detail = format!("{} again, from {}", changed.before, changed.now);
         let changes = std::rc::Rc::clone(&changes);
-        let undo = move || changes.undo(&changed).map_err(words);
+        let undo = move || changes.undo(&changed).map_err(|error| error.to_string());
         Task { done: Done::Restored, ..Task::remove("sysctl", name, undo).with(detail) }
     };
     changes.to_undo().into_iter().map(task).collect()

@@ -112,7 +112,7 @@ fn daemon(asked: &Cleanup) -> Result<Vec<Item>, Error> {
 /// What `v6pod setup` wrote for every user of this host. With the programs gone, no container would start.
 fn configuration(dry_run: bool) -> Result<Vec<Item>, Error> {
     let undone = setup::undo_all(dry_run)?;
-    let item = |(object, outcome): (String, Result<(), String>)| {
+    let item = |(object, outcome): setup::Undone| {
         let (done, detail) = match outcome {
             Ok(()) => (Done::Removed, "what v6pod setup wrote there".to_owned()),
             Err(error) => (Done::Failed, error),

@@ -323,7 +323,7 @@ fn watch_in_json_until_interrupted() {
 #[test]
 fn watch_with_interrupts_ignored_is_ended_by_sigterm() {
     let site = Site::new(events());
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' INT; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_v6pod"), "watch"]);
     let mut watch = shell.env("V6POD_SOCKET", site.socket()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();

@@ -91,8 +91,11 @@ pub fn run(setup: &Setup, output: &mut Output) -> Result<u8, crate::error::Error
     Ok(0)
 }
 
+/// A file, or a target of which not even the files are known, and how its removal went.
+pub type Undone = (String, Result<(), String>);
+
 /// Removes what setup wrote for every user of this host, whatever it was for: which files, and what went wrong.
-pub fn undo_all(dry_run: bool) -> Result<Vec<(String, Result<(), String>)>, crate::error::Error> {
+pub fn undo_all(dry_run: bool) -> Result<Vec<Undone>, crate::error::Error> {
     let scope = Scope::find(None)?;
     let podman = Podman::find();
     let wanted = [
