@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    io::{Read as _, Write as _},
+    io::Read as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
@@ -27,19 +27,10 @@ const NAME: &str = "lock";
 pub fn take(directory: &Path) -> Result<fs::File, Error> {
     let path = directory.join(NAME);
     loop {
-        let mut file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(Error::file(&path))?;
+        let mut file = open(&path).map_err(Error::file(&path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if is_at(&file, &path) => {
-                let pid = std::process::id();
-                let write = file.set_len(0).and_then(|()| writeln!(file, "{pid}"));
-                write.map_err(Error::file(&path))?;
+                fs::write(&path, format!("{}\n", std::process::id())).map_err(Error::file(&path))?;
                 return Ok(file);
             }
             // Somebody put it aside meanwhile.
@@ -55,6 +46,17 @@ pub fn take(directory: &Path) -> Result<fs::File, Error> {
             }
             Err(errno) => return Err(Error::file(&path)(errno.into())),
         }
+    }
+}
+
+/// Opens the file, for reading alone: a disk with files that are open for writing cannot be made read-only.
+fn open(path: &Path) -> io::Result<fs::File> {
+    match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+            fs::File::open(path)
+        }
+        opened => opened,
     }
 }
 

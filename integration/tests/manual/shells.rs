@@ -10,6 +10,8 @@ type Ask = fn(program: &str, line: &str) -> String;
 #[track_caller]
 fn run(program: &str, script: &str) -> String {
     let folder = file("packaging/completions");
+    // fish makes folders there.
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
     let output = Command::new("timeout")
         .args(["60", program])
         .args(if program == "zsh" { &["-f", "-c"][..] } else { &["-c"] })
@@ -17,7 +19,10 @@ fn run(program: &str, script: &str) -> String {
         .env("COMPLETIONS", folder)
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8")
-        .env("HOME", "/nonexistent")
+        .env("HOME", home.path())
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("XDG_CACHE_HOME")
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}; integration/prepare installs it"));
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
