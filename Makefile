@@ -5,6 +5,7 @@
 #   make rpm     the packages for CentOS 7 up to Fedora, into target/package; make deb for Debian
 #   make test    all tests, against real podman, Consul and grpcurl
 #   make results the table in docs/ways-in.md, from the tests that hold it against what they find
+#   make manual  the man pages and the completions in packaging/, from what the programs take
 #   make lint    everything that is checked without running the product
 #   make demo    two containers of two users talking IPv6, in a throw-away host
 #   make soak    half an hour of users coming and going while all around them fails
@@ -27,7 +28,7 @@ build_fault := $(CARGO) build --package v6podd --bin v6podd-fault --features fau
 # What runs in the tests' hosts besides.
 build_programs := $(CARGO) build --package v6podd --bin v6podd --package v6pod --bin v6pod
 
-.PHONY: build programs rpm deb reproducible test results soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
+.PHONY: build programs rpm deb reproducible test results manual soak fuzz lint format clippy doc deny advisories machete demo bench clean prepare
 
 build:
 	$(CARGO) build --release --package v6podd --package v6pod
@@ -70,6 +71,9 @@ results: prepare
 	$(build_shim)
 	$(build_programs)
 	V6POD_BLESS=1 $(CARGO) test --package v6pod-integration --test engines matrix::
+
+manual:
+	V6POD_BLESS=1 $(CARGO) test --package v6pod-integration --test manual what_the_programs_take
 
 lint: format clippy doc deny machete
 

@@ -25,9 +25,10 @@ pub mod store;
 mod sys;
 mod systemd;
 
+mod cleanup;
 mod confine;
 mod log;
 mod reload;
 mod run;
 
-pub use run::main;
+pub use run::{command, main};

@@ -23,6 +23,7 @@ use crate::{
     api::Grpc,
     audit::Audit,
     auth::{self, Holders, Subids, Users},
+    cleanup,
     config::{self, Config},
     confine, guard, ipam, log,
     model::Mac,
@@ -35,7 +36,8 @@ use crate::{
     systemd::{Passed, pulse},
 };
 
-/// sysexits.h: the command line or the configuration is at fault.
+/// sysexits.h: the command line or the configuration is at fault. State of a newer version counts as the
+/// latter: starting again does not help.
 const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 /// How long running work may take to end after SIGTERM.
@@ -57,6 +59,17 @@ struct Arguments {
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     check_config: bool,
+    /// Remove everything that v6podd made on this host, and end: what `v6pod cleanup --all` runs
+    ///
+    /// Says what was done, one JSON object a line. Refused while a daemon runs.
+    #[arg(long, conflicts_with = "check_config")]
+    cleanup: bool,
+    /// With --cleanup: say what would be done, and do nothing
+    #[arg(long, requires = "cleanup")]
+    dry_run: bool,
+    /// With --cleanup: also remove the audit
+    #[arg(long, requires = "cleanup")]
+    purge: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as "v6podd::network=debug"
     #[arg(long, value_name = "FILTER", env = "V6PODD_LOG", default_value = "info")]
     log: Targets,
@@ -79,12 +92,30 @@ enum Error {
     Socket(#[from] socket::Error),
     #[error("{step}: {source}")]
     Start { step: &'static str, source: io::Error },
+    #[error("{0}")]
+    Cleanup(#[from] cleanup::Error),
+    #[error("something of v6podd's is left: see above")]
+    Left,
 }
 
 impl Error {
     fn start(step: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Start { step, source }
     }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::Store(store::Error::Newer { .. })
+            | Self::Cleanup(cleanup::Error::Store(store::Error::Newer { .. })) => EX_CONFIG,
+            _ => 1,
+        }
+    }
+}
+
+/// What can be typed, for the manual and for completions.
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
 }
 
 /// The whole program.
@@ -99,16 +130,23 @@ pub fn main() -> ExitCode {
         }
     };
     let to_journal = passed.as_ref().is_ok_and(|passed| passed.journal);
-    let outcome = Config::load(&arguments.config)
-        .map_err(Error::from)
-        .and_then(|config| if arguments.check_config { Ok(()) } else { run(&arguments, config, passed) });
-    match outcome {
+    match act(&arguments, passed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "{}", log::last_line(&error, to_journal));
-            ExitCode::from(if matches!(error, Error::Config(_)) { EX_CONFIG } else { 1 })
+            ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn act(arguments: &Arguments, passed: io::Result<Passed>) -> Result<(), Error> {
+    if arguments.cleanup {
+        let Arguments { config, dry_run, purge, .. } = arguments;
+        let options = cleanup::Options { config, dry_run: *dry_run, purge: *purge };
+        return if cleanup::run(options)? { Ok(()) } else { Err(Error::Left) };
+    }
+    let config = Config::load(&arguments.config)?;
+    if arguments.check_config { Ok(()) } else { run(arguments, config, passed) }
 }
 
 fn run(arguments: &Arguments, config: Config, passed: io::Result<Passed>) -> Result<(), Error> {
@@ -224,7 +262,8 @@ fn prepare(
     let host = auth::Host::look(config.proof).map_err(Error::start("looking at the host's namespaces"))?;
     let instance: Instance = store.remember("instance", "8 hexadecimal digits", Instance::random)?;
     let key: Key = store.remember("key", "32 hexadecimal digits", Key::make)?;
-    let changes = Changes::load(&store.path("sysctls.json")).map_err(Error::start("reading sysctls.json"))?;
+    let changes = Changes::load(&store.path("sysctls.json"), store.boot())
+        .map_err(Error::start("reading sysctls.json"))?;
     let changes = Arc::new(Mutex::new(changes));
     let build = |network| network::build(network, bridge_mac(instance, network), Arc::clone(&changes));
     let drivers: Vec<_> = config.networks.iter().map(|network| (network, build(network))).collect();

@@ -36,9 +36,15 @@ const SETUP_NOTES: &str = "\
 Files of somebody else's are not overwritten. Where podman reads no drop-in files
 (before 3.3) the lines go into containers.conf, between two marked lines.";
 
+const CLEANUP_NOTES: &str = "\
+/etc/v6pod stays, and without --purge the audit. What users set up for themselves
+they undo themselves, with v6pod setup --undo.
+The exit code is 1 if something could not be removed; then run it again.";
+
 const JSON_NOTES: &str = "\
 With --json the output is one JSON document: the answer as v6pod.v1 defines it, in
-snake_case; setup tells of its files. watch prints one JSON object a line.";
+snake_case; setup and cleanup tell of what they did. watch prints one JSON object a
+line.";
 
 /// Routable IPv6 addresses and names for rootless containers
 #[derive(Debug, Parser)]
@@ -103,6 +109,29 @@ pub enum Command {
     /// As root: for every user of this host. As an ordinary user: for yourself.
     #[command(after_help = SETUP_NOTES)]
     Setup(Setup),
+    /// Put this host back as it was before v6podd was first started (for root)
+    ///
+    /// Ends all attachments and removes links, bridges, rules, names, records and what v6pod setup wrote for
+    /// every user; puts changed sysctls back. v6podd has to be stopped. Twice does no harm.
+    #[command(after_help = CLEANUP_NOTES)]
+    Cleanup(Cleanup),
+}
+
+/// What to clean up.
+#[derive(Debug, clap::Args)]
+pub struct Cleanup {
+    /// Everything; there is no cleaning up by halves
+    #[arg(long, required = true)]
+    pub all: bool,
+    /// Also remove the audit: who had which address when
+    #[arg(long)]
+    pub purge: bool,
+    /// Say what would be removed or put back, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The daemon's configuration, which tells of its files, its bridges and Consul
+    #[arg(long, value_name = "FILE", default_value = "/etc/v6pod/v6podd.toml")]
+    pub config: PathBuf,
 }
 
 /// What to look for in the audit.

@@ -134,6 +134,12 @@ pub enum Error {
     /// Registries, or the audit, are unhealthy.
     #[error("{0}")]
     Unhealthy(String),
+    /// Nothing was cleaned up; why, in the daemon's program's words.
+    #[error("{0}")]
+    Cleanup(String),
+    /// The daemon's program is missing.
+    #[error("there is no /usr/sbin/v6podd, which cleans up: install v6pod again, then clean up")]
+    NoDaemon,
     /// Configuration could not be written.
     #[error(transparent)]
     Setup(#[from] setup::Error),

@@ -7,7 +7,7 @@ use v6pod_client::connect;
 
 use crate::{
     args::{Args, Command},
-    commands::{attach, can_i, check, detach, expose, history, list, setup, show, status, watch},
+    commands::{attach, can_i, check, cleanup, detach, expose, history, list, setup, show, status, watch},
     error::{Error, USAGE},
     output::{Output, note},
 };
@@ -48,6 +48,7 @@ fn run(args: Args) -> Result<u8, Error> {
             Command::Close(close) => expose::close(&socket, &close, &mut output).await,
             Command::Detach(which) => detach::run(&socket, &which.which, &mut output).await,
             Command::Setup(setup) => setup::run(&setup, &mut output),
+            Command::Cleanup(asked) => cleanup::run(&asked, &mut output),
             Command::CanI(asked) => can_i::run(&socket, asked, &mut output).await,
             Command::Check(which) => check::run(&socket, &which.which, &mut output).await,
         }

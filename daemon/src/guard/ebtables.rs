@@ -340,6 +340,30 @@ impl Guard for Ebtables {
     }
 }
 
+/// Where our chain can be, and the chain of the kernel's that leads to it.
+const TABLES: [(&str, &str); 5] = [
+    ("ebtables --concurrent -t nat", "PREROUTING"),
+    ("ebtables --concurrent -t filter", "FORWARD"),
+    ("ip6tables -w -t filter", "FORWARD"),
+    ("ip6tables -w -t raw", "PREROUTING"),
+    ("iptables -w -t raw", "PREROUTING"),
+];
+
+/// The tables in which there is a chain of ours. A program that is missing has none.
+pub fn present() -> Vec<String> {
+    let has_ours = |program: &str| {
+        let list = if program.starts_with("ebtables") { "-L" } else { "-S" };
+        run(&format!("{program} {list} {CHAIN}")).is_ok()
+    };
+    TABLES.iter().filter(|(program, _)| has_ours(program)).map(|(program, _)| table(program)).collect()
+}
+
+/// "ebtables nat", "ip6tables raw".
+fn table(program: &str) -> String {
+    let mut words = program.split(' ');
+    format!("{} {}", words.next().unwrap_or_default(), words.next_back().unwrap_or_default())
+}
+
 /// Removes what an earlier run left.
 pub fn remove_all() {
     let Ok(chains) = chains() else { return };
@@ -347,14 +371,7 @@ pub fn remove_all() {
     for port in chains.keys().filter(|name| is_port(name)) {
         remove(port);
     }
-    let tables = [
-        ("ebtables --concurrent -t nat", "PREROUTING"),
-        ("ebtables --concurrent -t filter", "FORWARD"),
-        ("ip6tables -w -t filter", "FORWARD"),
-        ("ip6tables -w -t raw", "PREROUTING"),
-        ("iptables -w -t raw", "PREROUTING"),
-    ];
-    for (program, from) in tables {
+    for (program, from) in TABLES {
         for command in [format!("-D {from} -j {CHAIN}"), format!("-F {CHAIN}"), format!("-X {CHAIN}")] {
             let _ = run(&format!("{program} {command}"));
         }

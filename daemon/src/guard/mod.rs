@@ -183,3 +183,45 @@ pub fn succeed(guard: &dyn Guard, note: &Path) -> io::Result<()> {
     }
     crate::store::replace(note, format!("{name}\n").as_bytes())
 }
+
+/// The rules that are there, whoever's run they are of, in words. `note` is the file that says which guard it
+/// was; programs are only executed if it was theirs, or `search` asks for it.
+///
+/// # Errors
+/// The kernel would not say.
+pub fn remains(note: &Path, search: bool) -> io::Result<Vec<String>> {
+    let mut found: Vec<String> = match nftables::present() {
+        Ok(tables) => tables.iter().map(|table| format!("nftables {table}")).collect(),
+        // Where there is no nf_tables there are no rules of it.
+        Err(error) if is_absent(&error) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let was_ebtables = fs::read_to_string(note).is_ok_and(|former| former.trim() == "ebtables");
+    if was_ebtables || (search && found.is_empty()) {
+        found.extend(ebtables::present());
+    }
+    Ok(found)
+}
+
+/// Removes all that [`remains`] finds.
+///
+/// # Errors
+/// The kernel would not, or something is still there.
+pub fn remove(found: &[String]) -> io::Result<()> {
+    if found.iter().any(|rules| rules.starts_with("nftables ")) {
+        nftables::remove()?;
+    }
+    if found.iter().any(|rules| !rules.starts_with("nftables ")) {
+        ebtables::remove_all();
+        let left = ebtables::present();
+        if !left.is_empty() {
+            return Err(io::Error::other(format!("still there: {}", left.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+/// EOPNOTSUPP and EPROTONOSUPPORT: the kernel has no nfnetlink. EINVAL: it has, but no nf_tables.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EINVAL))
+}

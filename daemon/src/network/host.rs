@@ -1,7 +1,7 @@
 //! What the host itself needs, done so that it loses nothing: forwarding without losing the default
 //! route, and no prefix on two links.
 //!
-//! Every change to a sysctl is remembered with its old value, in a file, so that `v6pod cleanup` can
+//! Every change to a sysctl is remembered with its old value, in a file, so that `v6pod cleanup --all` can
 //! put it back.
 
 use std::{
@@ -23,48 +23,120 @@ use super::{
 
 const CONF: &str = "/proc/sys/net/ipv6/conf";
 
-/// The sysctls that were changed, by path, with the value each had before.
+/// What is written to sysctls, by the last part of their path.
+const VALUES: [(&str, &str); 2] = [("forwarding", "1"), ("accept_ra", "2")];
+
+/// The sysctls that were changed, by path, with the value each had before the first change of this boot.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
     #[serde(skip)]
     file: PathBuf,
+    /// The boot in which they were; absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
     #[serde(flatten)]
     before: BTreeMap<String, String>,
 }
 
+/// A sysctl that was changed, and how it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Its path.
+    pub path: String,
+    /// What it was before the first change.
+    pub before: String,
+    /// What it is.
+    pub now: String,
+}
+
+impl Changed {
+    /// Whether it is as v6podd left it.
+    pub fn is_ours(&self) -> bool {
+        value(&self.path) == Some(&self.now)
+    }
+}
+
+/// What is written to a sysctl.
+fn value(path: &str) -> Option<&'static str> {
+    let key = path.rsplit('/').next()?;
+    VALUES.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
+}
+
+fn read_value(path: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim().to_owned())
+}
+
 impl Changes {
-    /// The changes remembered in `file`, which need not exist.
+    /// The changes of this boot that are remembered in `file`, which need not exist. A start of the host puts
+    /// its own values everywhere, so what an earlier boot had is of no interest.
     ///
     /// # Errors
     /// The file cannot be read or is not what we wrote.
-    pub fn load(file: &Path) -> io::Result<Self> {
+    pub fn load(file: &Path, boot: &str) -> io::Result<Self> {
         let mut changes: Self = match fs::read(file) {
             Ok(octets) => serde_json::from_slice(&octets)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
             Err(error) => return Err(error),
         };
+        if changes.boot.as_deref().is_some_and(|earlier| earlier != boot) {
+            changes.before.clear();
+        }
         file.clone_into(&mut changes.file);
+        changes.boot = Some(boot.to_owned());
         Ok(changes)
+    }
+
+    /// The sysctls that are not as they were before, in the order in which they are to be put back: the
+    /// forwarding of all interfaces first, so that listening to routers never ends in between.
+    pub fn to_undo(&self) -> Vec<Changed> {
+        let mut found: Vec<_> = self
+            .before
+            .iter()
+            .filter(|(path, _)| !is_of_one(path))
+            // Those of an interface that is gone went with it.
+            .filter_map(|(path, before)| {
+                let now = read_value(path).ok()?;
+                (now != *before).then(|| Changed { path: path.clone(), before: before.clone(), now })
+            })
+            .collect();
+        found.sort_by_key(|changed| !changed.path.ends_with("/forwarding"));
+        found
+    }
+
+    /// Puts one back. The forwarding of all interfaces takes that of each along.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn undo(&self, changed: &Changed) -> io::Result<()> {
+        fs::write(&changed.path, &changed.before)?;
+        if changed.path != format!("{CONF}/all/forwarding") {
+            return Ok(());
+        }
+        let each = self.before.iter().filter(|(path, _)| is_of_one(path));
+        each.filter(|(path, _)| Path::new(path).exists())
+            .try_for_each(|(path, before)| fs::write(path, before))
     }
 
     /// Sets a sysctl if it is not so already, remembering what it was before the first change.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn set(&mut self, path: &str, value: &str) -> Result<(), Error> {
+    fn set(&mut self, path: &str, also: Vec<(String, String)>) -> Result<(), Error> {
         let fail = |source| Error::Sysctl { path: path.to_owned(), source };
-        let before = fs::read_to_string(path).map_err(fail)?;
-        if before.trim() == value {
+        let to = value(path).unwrap_or_default();
+        let before = read_value(path).map_err(fail)?;
+        if before == to {
             return Ok(());
         }
         if !self.before.contains_key(path) {
-            self.before.insert(path.to_owned(), before.trim().to_owned());
+            self.before.extend(also);
+            self.before.insert(path.to_owned(), before.clone());
             // Remembered first: a crash in between must not make us forget.
             let text = serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(fail)?;
             crate::store::replace(&self.file, &text).map_err(fail)?;
         }
-        tracing::info!(path, from = before.trim(), to = value, "changed a sysctl");
-        fs::write(path, value).map_err(fail)
+        tracing::info!(path, from = before, to, "changed a sysctl");
+        fs::write(path, to).map_err(fail)
     }
 }
 
@@ -84,12 +156,12 @@ pub fn forward(changes: &mut Changes) -> Result<(), Error> {
     }
     let learned = advertised_defaults()?;
     for link in listeners()? {
-        changes.set(&format!("{CONF}/{link}/accept_ra"), "2")?;
+        changes.set(&format!("{CONF}/{link}/accept_ra"), Vec::new())?;
     }
-    changes.set(&all, "1")?;
+    changes.set(&all, forwarders()?)?;
     let left = advertised_defaults()?;
     if let Some(lost) = learned.iter().find(|link| !left.contains(link)) {
-        changes.set(&all, "0")?;
+        fs::write(&all, "0").map_err(|source| Error::Sysctl { path: all.clone(), source })?;
         return Err(Error::DefaultRoute(lost.clone()));
     }
     Ok(())
@@ -105,6 +177,26 @@ pub fn warn_of_bridge_filter() {
             "ip6tables' FORWARD chain decides what containers of this host may send each other"
         );
     }
+}
+
+/// Whether this is the forwarding of one interface, or of those to come.
+fn is_of_one(path: &str) -> bool {
+    path.ends_with("/forwarding") && path != format!("{CONF}/all/forwarding")
+}
+
+/// The interfaces that forward by themselves, with the value that says so. Turning off all of them would take
+/// these along (`addrconf_fixup_forwarding`, net/ipv6/addrconf.c).
+fn forwarders() -> Result<Vec<(String, String)>, Error> {
+    let fail = |source| Error::Sysctl { path: CONF.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(CONF).map_err(fail)? {
+        let path = format!("{CONF}/{}/forwarding", entry.map_err(fail)?.file_name().to_string_lossy());
+        let now = read_value(&path).unwrap_or_default();
+        if is_of_one(&path) && !now.is_empty() && now != "0" {
+            found.push((path, now));
+        }
+    }
+    Ok(found)
 }
 
 /// The interfaces that listen to routers: `accept_ra` is 1 and they do not forward.

@@ -160,7 +160,7 @@ pub trait Network: Send + Sync {
 }
 
 /// The links of this host that carry our mark: alias `v6pod:ID`, or, between creation and marking,
-/// the name `v6pID` of a veth.
+/// the name `v6pID` of a veth with the index that is made of the ID.
 ///
 /// # Errors
 /// The kernel would not say.
@@ -172,8 +172,9 @@ pub fn marked_links() -> io::Result<Vec<(AttachmentId, netlink::Link)>> {
 /// The attachment that a link is the host's end of.
 pub fn mark(link: &netlink::Link) -> Option<AttachmentId> {
     AttachmentId::from_alias(&link.alias).or_else(|| {
-        let id = link.name.strip_prefix("v6p")?.parse().ok()?;
-        (link.kind == "veth").then_some(id)
+        let id: AttachmentId = link.name.strip_prefix("v6p")?.parse().ok()?;
+        // Anybody may choose such a name; nobody comes upon the index as well.
+        (link.kind == "veth" && link.index == id.host_index()).then_some(id)
     })
 }
 

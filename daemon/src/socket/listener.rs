@@ -138,7 +138,7 @@ pub fn bind(socket: &config::Socket) -> Result<unix::UnixListener, Error> {
 
 /// Whether a living process listens there. One that is dead but not yet gone (it may hang in closing a
 /// stranger's file) does not count.
-fn is_served(path: &Path) -> bool {
+pub fn is_served(path: &Path) -> bool {
     let Ok(stream) = unix::UnixStream::connect(path) else { return false };
     let Ok(server) = sys::peer::credentials(&stream) else { return false };
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid)).unwrap_or_default();

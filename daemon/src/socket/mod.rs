@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-pub use listener::{Error, Pulse, adopt, attend, bind, serve};
+pub use listener::{Error, Pulse, adopt, attend, bind, is_served, serve};
 pub use shares::Shares;
 pub use stream::Stream;
 

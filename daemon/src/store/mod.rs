@@ -4,6 +4,12 @@
 //! and adding one costs the same however many there are. It is not synced to disk: records describe
 //! kernel objects, which a crash of the kernel takes along, and each says which boot it belongs to.
 //! What has to outlive a boot (the prefix, the key, the instance) is synced.
+//!
+//! The file `version` tells the form of the whole directory, and each record its own; a directory without the
+//! file has form 1. What a newer v6podd wrote is refused before anything is touched. The audit's files are of no
+//! form: each of their lines says what it is, and readers pass over what they do not know.
+
+mod lock;
 
 use std::{
     fs, io,
@@ -16,8 +22,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Attachment, AttachmentId};
 
-/// The version of the record's form that this program writes.
+/// The version of the form, of the directory and of each record, that this program writes.
 const VERSION: u32 = 1;
+/// The file that tells it.
+const VERSION_FILE: &str = "version";
+/// The folder of the records.
+const ATTACHMENTS: &str = "attachments";
 
 /// What went wrong with the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +42,24 @@ pub enum Error {
     },
     /// A newer v6podd wrote it.
     #[error(
-        "{path} was written by a newer v6podd (form {found}, this one knows {VERSION}): install that version again"
+        "{path} was written by a newer v6podd (form {found}, this one knows {VERSION}): install that version again, or have it remove all of its own with v6pod cleanup --all"
     )]
     Newer {
         /// Which.
         path: PathBuf,
         /// Its form.
         found: u32,
+    },
+    /// Another daemon uses the directory.
+    #[error(
+        "another v6podd{} keeps its records in {directory}: stop it first: systemctl stop v6podd.socket v6podd.service",
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// Its process, if it is known.
+        pid: Option<i32>,
     },
     /// What is remembered is not what we wrote.
     #[error("{path} holds {found:?}, which is not {what}: remove the file to have a new one made")]
@@ -71,21 +92,36 @@ pub struct Store {
     directory: PathBuf,
     attachments: PathBuf,
     boot: String,
+    /// Held as long as the store is.
+    _lock: fs::File,
 }
 
 impl Store {
-    /// Opens the directory, making it if it is missing. `boot` tells one boot from another
-    /// (`/proc/sys/kernel/random/boot_id`).
+    /// Opens the directory for this process alone, making it if it is missing. `boot` tells one boot from
+    /// another (`/proc/sys/kernel/random/boot_id`).
     ///
     /// # Errors
-    /// It cannot be made.
+    /// A newer version wrote something there, and nothing was touched; another daemon uses it; it cannot be
+    /// made.
     pub fn open(directory: &Path, boot: &str) -> Result<Self, Error> {
-        let attachments = directory.join("attachments");
+        check_version(directory)?;
+        let attachments = directory.join(ATTACHMENTS);
         fs::create_dir_all(&attachments).map_err(Error::file(&attachments))?;
         // Who has which address is nobody's business but root's; `List` tells each their own.
         rustix::fs::chmod(directory, Mode::from_raw_mode(0o700))
             .map_err(|errno| Error::file(directory)(errno.into()))?;
-        Ok(Self { directory: directory.to_owned(), attachments, boot: boot.trim().to_owned() })
+        let lock = lock::take(directory)?;
+        let version = directory.join(VERSION_FILE);
+        let text = format!("{VERSION}\n");
+        if fs::read_to_string(&version).ok().as_ref() != Some(&text) {
+            replace(&version, text.as_bytes()).map_err(Error::file(&version))?;
+        }
+        Ok(Self { directory: directory.to_owned(), attachments, boot: boot.trim().to_owned(), _lock: lock })
+    }
+
+    /// What tells this boot from others.
+    pub fn boot(&self) -> &str {
+        &self.boot
     }
 
     /// A file of the directory.
@@ -149,19 +185,11 @@ impl Store {
     }
 
     fn read(&self, path: &Path) -> Result<Option<Attachment>, Error> {
-        if path.extension().is_none_or(|extension| extension != "json") {
+        if !is_record(path) {
             return Ok(None);
         }
         let text = fs::read(path).map_err(Error::file(path))?;
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        if let Ok(Version { version: found }) = serde_json::from_slice(&text)
-            && found > VERSION
-        {
-            return Err(Error::Newer { path: path.to_owned(), found });
-        }
+        no_newer(path, &text)?;
         match serde_json::from_slice::<File<'_>>(&text) {
             Ok(file) if file.boot == self.boot => Ok(Some(file.attachment.into_owned())),
             Ok(_) => Ok(None),
@@ -197,6 +225,96 @@ impl Store {
             Err(error) => Err(Error::file(&path)(error)),
         }
     }
+}
+
+/// Refuses what a newer version wrote, and touches nothing. A directory that is not there is fine.
+///
+/// # Errors
+/// [`Error::Newer`]; [`Error::Garbled`] if nobody can tell.
+pub fn check_version(directory: &Path) -> Result<(), Error> {
+    let path = directory.join(VERSION_FILE);
+    if let Some(text) = read_if_there(&path)? {
+        let text = String::from_utf8_lossy(&text).trim().chars().take(80).collect::<String>();
+        match text.parse() {
+            Ok(found) if found > VERSION => return Err(Error::Newer { path, found }),
+            Ok(_) => {}
+            Err(_) => return Err(Error::Garbled { path, what: "the number of a form", found: text }),
+        }
+    }
+    for path in records(directory)? {
+        if let Some(text) = read_if_there(&path)? {
+            no_newer(&path, &text)?;
+        }
+    }
+    Ok(())
+}
+
+fn no_newer(path: &Path, text: &[u8]) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    match serde_json::from_slice(text) {
+        Ok(Version { version: found }) if found > VERSION => {
+            Err(Error::Newer { path: path.to_owned(), found })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The files of the records.
+fn records(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = directory.join(ATTACHMENTS);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::file(&folder))?,
+    };
+    let paths = entries.map(|entry| Ok(entry.map_err(Error::file(&folder))?.path()));
+    paths.filter(|path| path.as_ref().map_or(true, |path| is_record(path))).collect()
+}
+
+fn is_record(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some).map_err(Error::file(path)),
+    }
+}
+
+/// What is left of a daemon that runs no more, for clean-up: nothing is changed by looking at it.
+pub struct Remains {
+    /// The records of this boot that can be read.
+    pub attachments: Vec<Attachment>,
+    /// How many records there are that cannot be read, or are of an earlier boot.
+    pub others: usize,
+    /// Held while this is: no daemon can be started. None: there is no directory, or only a look was wanted.
+    _lock: Option<fs::File>,
+}
+
+/// Looks at a state directory, which need not be there, and takes it for this process unless it is `only` a
+/// look.
+///
+/// # Errors
+/// A newer version wrote it, a daemon uses it, or it cannot be read.
+pub fn remains(directory: &Path, boot: &str, only: bool) -> Result<Remains, Error> {
+    check_version(directory)?;
+    let lock = match directory.is_dir() {
+        true if only => lock::check(directory).map(|()| None)?,
+        true => Some(lock::take(directory)?),
+        false => None,
+    };
+    let (mut attachments, mut others) = (Vec::new(), 0);
+    for path in records(directory)? {
+        let text = read_if_there(&path)?.unwrap_or_default();
+        match serde_json::from_slice::<File<'_>>(&text) {
+            Ok(file) if file.boot == boot.trim() => attachments.push(file.attachment.into_owned()),
+            _ => others += 1,
+        }
+    }
+    Ok(Remains { attachments, others, _lock: lock })
 }
 
 /// Replaces a file as a whole and for good: written beside it, synced, renamed.

@@ -1,9 +1,10 @@
-//! The commands, one file or folder each. Each asks the daemon (all but setup), writes, and gives the exit
-//! code.
+//! The commands, one file or folder each. Each asks the daemon (all but setup and cleanup), writes, and gives
+//! the exit code.
 
 pub mod attach;
 pub mod can_i;
 pub mod check;
+pub mod cleanup;
 pub mod detach;
 pub mod expose;
 pub mod history;

@@ -319,6 +319,20 @@ fn watch_in_json_until_interrupted() {
     assert!(lines.next().is_none());
 }
 
+/// As a shell without job control starts what it puts in the background.
+#[test]
+fn watch_with_interrupts_ignored_is_ended_by_sigterm() {
+    let site = Site::new(events());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' INT; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_v6pod"), "watch"]);
+    let mut watch = shell.env("V6POD_SOCKET", site.socket()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&watch), Signal::TERM).unwrap();
+    assert_eq!(watch.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+}
+
 #[test]
 fn readers_may_leave() {
     for arguments in [&["list"][..], &["status", "--json"], &["watch"]] {

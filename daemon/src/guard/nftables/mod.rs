@@ -298,6 +298,21 @@ impl Guard for Nftables {
     }
 }
 
+/// Those of our tables that are there.
+///
+/// # Errors
+/// The kernel has no nf_tables, or would not say.
+pub fn present() -> io::Result<Vec<String>> {
+    let mut socket = Socket::open()?;
+    let mut found = Vec::new();
+    for place in PLACES {
+        if socket.has(libc::NFT_MSG_GETTABLE, place.family, |message| Table::name(place, message))? {
+            found.push(place.to_string());
+        }
+    }
+    Ok(found)
+}
+
 /// Removes what an earlier run left.
 ///
 /// # Errors

@@ -121,6 +121,11 @@ impl Table {
         batch.add(libc::NFT_MSG_DELTABLE, place.family, 0, |message| message.text(TABLE_NAME, place.name));
     }
 
+    /// Writes which table a question is about.
+    pub fn name(place: Place, message: &mut Attributes<'_>) {
+        message.text(TABLE_NAME, place.name);
+    }
+
     fn add(place: Place, batch: &mut Batch) {
         batch.add(libc::NFT_MSG_NEWTABLE, place.family, libc::NLM_F_CREATE, |message| {
             message.text(TABLE_NAME, place.name);

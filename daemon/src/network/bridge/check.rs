@@ -46,7 +46,10 @@ impl Bridge {
 }
 
 /// The permanent neighbours of a link.
-pub(super) fn permanent_neighbours(socket: &mut Socket, link: u32) -> io::Result<Vec<(Ipv6Addr, Mac)>> {
+///
+/// # Errors
+/// The kernel would not say.
+pub fn permanent_neighbours(socket: &mut Socket, link: u32) -> io::Result<Vec<(Ipv6Addr, Mac)>> {
     let mut found = Vec::new();
     for message in socket.dump(request::neighbours())? {
         let RouteNetlinkMessage::NewNeighbour(message) = message else { continue };

@@ -24,7 +24,7 @@ use std::{
 use ipnet::Ipv6Net;
 use rustix::io::Errno;
 
-use self::check::permanent_neighbours;
+pub use self::check::permanent_neighbours;
 use super::{
     Error, Network,
     announce::Announcer,
@@ -39,6 +39,8 @@ use crate::{
 };
 
 const LINK_LOCAL_LENGTH: u8 = 64;
+/// What the alias of every bridge of ours begins with; the network's name follows.
+pub const MARK: &str = "v6pod:bridge:";
 
 /// A bridge and the prefix on it.
 pub struct Bridge {
@@ -71,7 +73,7 @@ impl Bridge {
     }
 
     fn alias(&self) -> String {
-        format!("v6pod:bridge:{}", self.network)
+        format!("{MARK}{}", self.network)
     }
 
     /// By its mark, or, if we died before marking it, by the MAC that it was made with.
@@ -261,7 +263,10 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 /// To remove what is gone already is what was wanted.
-fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// All others.
+pub fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if is(&error, Errno::NODEV) || is(&error, Errno::NOENT) || is(&error, Errno::NXIO) => {
             Ok(())

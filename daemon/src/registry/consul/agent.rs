@@ -71,6 +71,11 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// Its name, as anybody may have written it.
+    pub fn name(&self) -> &str {
+        self.service.as_deref().unwrap_or_default()
+    }
+
     /// Whether this is what we register.
     pub fn is(&self, wanted: &Service) -> bool {
         let meta = self.meta.iter().flatten().map(|(key, value)| (key.as_str(), value));

@@ -155,6 +155,37 @@ impl Registry for Consul {
     }
 }
 
+/// The services of an instance that no daemon wants any more, for clean-up.
+pub struct Remains {
+    agent: Agent,
+    /// Each with the name that it is asked for by.
+    pub names: Vec<(AttachmentId, String)>,
+}
+
+impl Remains {
+    /// Asks the agent for them.
+    ///
+    /// # Errors
+    /// It is away, or says no; in words.
+    pub async fn find(config: &Config, instance: Instance) -> Result<Self, String> {
+        let files = (config.ca_file.clone(), config.token_file.clone());
+        let agent = Agent::new(config.endpoint.clone(), files.0, files.1, instance);
+        let listed = agent.list().await.map_err(|error| format!("{}: {error}", config.endpoint))?;
+        let name = |service: &agent::Listed| format!("{}.service.{}", service.name(), config.domain);
+        let mut names: Vec<_> = listed.iter().map(|(id, service)| (*id, name(service))).collect();
+        names.sort();
+        Ok(Self { agent, names })
+    }
+
+    /// Has one forgotten.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn forget(&self, id: AttachmentId) -> Result<(), String> {
+        self.agent.deregister(id).await.map_err(|error| error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -91,6 +91,42 @@ pub fn run(setup: &Setup, output: &mut Output) -> Result<u8, crate::error::Error
     Ok(0)
 }
 
+/// A file, or a target of which not even the files are known, and how its removal went.
+pub type Undone = (String, Result<(), String>);
+
+/// Removes what setup wrote for every user of this host, whatever it was for: which files, and what went wrong.
+pub fn undo_all(dry_run: bool) -> Result<Vec<Undone>, crate::error::Error> {
+    let scope = Scope::find(None)?;
+    let podman = Podman::find();
+    let wanted = [
+        ("podman", podman::wanted(&scope, podman, true)),
+        ("hook", hook::wanted(&scope, podman, true)),
+        ("docker", docker::wanted(&scope)),
+    ];
+    let mut undone = Vec::new();
+    for (target, wanted) in wanted {
+        let changes = match wanted {
+            Ok(wanted) => wanted.changes,
+            Err(error) => {
+                undone.push((target.to_owned(), Err(error.to_string())));
+                continue;
+            }
+        };
+        for change in changes {
+            match change.undo() {
+                Ok(step) if step.done == Done::Absent => {}
+                Ok(step) => {
+                    let done =
+                        if dry_run { Ok(()) } else { step.act(&scope).map_err(|error| error.to_string()) };
+                    undone.push((step.path.display().to_string(), done));
+                }
+                Err(error) => undone.push((target.to_owned(), Err(error.to_string()))),
+            }
+        }
+    }
+    Ok(undone)
+}
+
 /// What is missing of the programs that the written lines name.
 fn programs(target: Target) -> Vec<String> {
     let mut notes = Vec::new();
