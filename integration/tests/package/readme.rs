@@ -3,7 +3,7 @@
 
 use std::{fs, time::Duration};
 
-use v6pod_integration::{Background, eventually};
+use v6pod_integration::{Background, Signal, eventually};
 
 use crate::{
     made::{checkout, folder, package},
@@ -22,6 +22,7 @@ fn commands() -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
+/// And when the package is removed, the machine is as it was, though the container still runs.
 #[test]
 fn a_container_is_reached_by_its_name() {
     let root = Root::new();
@@ -53,4 +54,19 @@ fn a_container_is_reached_by_its_name() {
     assert!(!address.is_empty() && list.stdout.contains(address), "{list}{address}\n{log}");
     let page = root.host.run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
     assert_eq!(page.text(), "hello");
+    is_removed(&root, daemon.expect("it was started"));
+}
+
+fn is_removed(root: &Root, mut daemon: Background) {
+    let traces = || {
+        let show = ["ip -o link", "ip -6 route", "nft list ruleset", "ls /run/v6pod", "ls /etc/containers/*"];
+        let shown = show.map(|command| root.host.try_run(["sh", "-c", command]).stdout);
+        shown.concat().lines().filter(|line| line.contains("v6p")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(traces().len() > 5, "{:?}", traces());
+    daemon.signal(Signal::TERM);
+    daemon.wait(Duration::from_secs(10));
+    root.command("apt-get remove -y v6pod").run();
+    assert_eq!(traces(), [""; 0]);
+    assert_eq!(root.command("ls /var/lib/v6pod 2>/dev/null || true").run().text(), "audit");
 }
