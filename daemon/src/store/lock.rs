@@ -5,6 +5,8 @@ use std::{
     io::Read as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -16,16 +18,20 @@ use super::Error;
 
 /// The file.
 const NAME: &str = "lock";
+/// Between two looks at who holds it.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes the lock, which is given back when the file is closed, at the latest by the process's end.
 ///
 /// A process that was killed while it hangs in closing a stranger's file keeps its descriptors, and with them
-/// the lock, for as long as that lasts. It does nothing any more: its lock file is put aside for a new one.
+/// the lock, for as long as that lasts. It does nothing any more: its lock file is put aside for a new one. A living
+/// holder is waited for until `patience` is over: it may have been told to end.
 ///
 /// # Errors
 /// [`Error::InUse`], or the file cannot be made.
-pub fn take(directory: &Path) -> Result<fs::File, Error> {
+pub fn take(directory: &Path, patience: Duration) -> Result<fs::File, Error> {
     let path = directory.join(NAME);
+    let start = Instant::now();
     loop {
         let mut file = open(&path).map_err(Error::file(&path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -38,6 +44,10 @@ pub fn take(directory: &Path) -> Result<fs::File, Error> {
             Err(Errno::WOULDBLOCK) => {
                 let pid = holder(&mut file);
                 if !pid.is_some_and(is_dead) {
+                    if start.elapsed() < patience {
+                        thread::sleep(PAUSE);
+                        continue;
+                    }
                     return Err(Error::InUse { directory: directory.to_owned(), pid });
                 }
                 if is_at(&file, &path) {

@@ -15,6 +15,7 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::Mode;
@@ -87,6 +88,9 @@ struct File<'a> {
     attachment: std::borrow::Cow<'a, Attachment>,
 }
 
+/// How long a daemon waits for the one before it to end; systemd waits by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The state directory.
 pub struct Store {
     directory: PathBuf,
@@ -110,7 +114,7 @@ impl Store {
         // Who has which address is nobody's business but root's; `List` tells each their own.
         rustix::fs::chmod(directory, Mode::from_raw_mode(0o700))
             .map_err(|errno| Error::file(directory)(errno.into()))?;
-        let lock = lock::take(directory)?;
+        let lock = lock::take(directory, PATIENCE)?;
         let version = directory.join(VERSION_FILE);
         let text = format!("{VERSION}\n");
         if fs::read_to_string(&version).ok().as_ref() != Some(&text) {
@@ -303,7 +307,7 @@ pub fn remains(directory: &Path, boot: &str, only: bool) -> Result<Remains, Erro
     check_version(directory)?;
     let lock = match directory.is_dir() {
         true if only => lock::check(directory).map(|()| None)?,
-        true => Some(lock::take(directory)?),
+        true => Some(lock::take(directory, Duration::ZERO)?),
         false => None,
     };
     let (mut attachments, mut others) = (Vec::new(), 0);

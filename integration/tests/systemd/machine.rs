@@ -15,6 +15,9 @@ const FILES: [(&str, &str); 3] = [
     ("/run/packaging/v6podd.socket", include_str!("../../../packaging/v6podd.socket")),
     ("/run/packaging/v6pod.conf", include_str!("../../../packaging/tmpfiles.d/v6pod.conf")),
 ];
+/// nspawn has other children before.
+const INIT: &str = "for pid in $(pgrep -P \"$(pgrep -x systemd-nspawn)\"); do
+    grep -qx systemd /proc/$pid/comm && grep -qP '^NSpid:.*\\t1$' /proc/$pid/status && echo $pid; done";
 /// Where hosts see integration/prepare's root file system.
 const ROOT: &str = "/usr/local/lib/v6pod-test/engines/12/root";
 
@@ -39,7 +42,7 @@ impl Machine {
         host.write("/etc/v6pod/v6podd.toml", format!("{PREFIX}{more}"));
         let nspawn = host.spawn(["bash", "-c", include_str!("machine.sh"), "machine.sh", ROOT]);
         let init = eventually(BOOT, || {
-            let found = host.try_run(["bash", "-c", "pgrep -P \"$(pgrep -x systemd-nspawn)\""]);
+            let found = host.try_run(["bash", "-c", INIT]);
             found.text().lines().next().map(str::to_owned).ok_or_else(|| nspawn.to_string())
         });
         let machine = Self { nspawn, init, uid: host.user("alice").uid(), host };
