@@ -105,8 +105,8 @@ fn what_it_inherits() {
         started_by("env --chdir=/").shows(&["folder: /"]),
         started_by("env A=1 LD_BIND_NOW=1 LANG=").shows(&["environment: A=1", "environment: LANG="]),
         started_by("env --block-signal=USR1").shows(&["status: SigBlk: 0000000000000200"]),
-        started_by("env --ignore-signal=PIPE").shows(&["status: SigIgn: 0000000000001000"]),
-        started_by("env --ignore-signal=HUP").shows(&["status: SigIgn: 0000000000001001"]),
+        started_by("env --default-signal --ignore-signal=PIPE").shows(&["status: SigIgn: 0000000000001000"]),
+        started_by("env --default-signal --ignore-signal=HUP").shows(&["status: SigIgn: 0000000000001001"]),
         started_by("prlimit --nofile=50:60 --core=0").shows(&["limits: Max open files 50 60 files"]),
         started_by("setpriv --no-new-privs").shows(&["status: NoNewPrivs: 1"]),
     ]);
