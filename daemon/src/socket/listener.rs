@@ -141,9 +141,7 @@ pub fn bind(socket: &config::Socket) -> Result<unix::UnixListener, Error> {
 pub fn is_served(path: &Path) -> bool {
     let Ok(stream) = unix::UnixStream::connect(path) else { return false };
     let Ok(server) = sys::peer::credentials(&stream) else { return false };
-    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid)).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-    !state.is_empty() && !state.starts_with(['Z', 'X'])
+    !sys::process::is_dead(server.pid)
 }
 
 /// Serves connections as they come, each on a task of its own. Ends with the daemon.

@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use super::Error;
+use crate::sys::process::is_dead;
 
 /// The file.
 const NAME: &str = "lock";
@@ -99,11 +100,4 @@ fn holder(file: &mut fs::File) -> Option<i32> {
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
-}
-
-/// Whether the process has ended, though its parent may not have been told.
-fn is_dead(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-    state.is_empty() || state.starts_with(['Z', 'X'])
 }

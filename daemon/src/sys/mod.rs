@@ -9,3 +9,4 @@ pub mod nsfs;
 pub mod packet;
 pub mod peer;
 pub mod pipe;
+pub mod process;
