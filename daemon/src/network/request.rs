@@ -150,16 +150,13 @@ pub fn bridge(name: &str, mac: Mac, mtu: u32) -> Request {
     Request::new(RouteNetlinkMessage::NewLink(message), CREATE)
 }
 
-/// Sets alias, MAC and MTU of an own bridge, and that it makes no addresses itself.
-pub fn own_bridge(index: u32, alias: &str, mac: Mac, mtu: u32) -> Request {
+/// Sets alias, MTU and, if there is one, MAC of an own bridge, and that it makes no addresses itself.
+pub fn own_bridge(index: u32, alias: &str, mac: Option<Mac>, mtu: u32) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    message.attributes = vec![
-        LinkAttribute::IfAlias(alias.to_owned()),
-        LinkAttribute::Address(mac.0.to_vec()),
-        LinkAttribute::Mtu(mtu),
-        no_generated_addresses(),
-    ];
+    message.attributes =
+        vec![LinkAttribute::IfAlias(alias.to_owned()), LinkAttribute::Mtu(mtu), no_generated_addresses()];
+    message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     Request::new(RouteNetlinkMessage::SetLink(message), 0)
 }
 

@@ -17,7 +17,10 @@ impl Bridge {
     pub(super) fn problems(&self, attachment: &Attachment) -> Result<Vec<String>, Error> {
         let host = attachment.id.host_interface();
         let mut socket = Socket::open().map_err(Error::step("opening netlink", &host))?;
-        let bridge = self.link(&mut socket)?;
+        // Looking changes nothing: a bridge that is gone is told, not made.
+        let Some(bridge) = self.present(&mut socket)? else {
+            return Ok(vec![format!("the bridge {} is gone", self.name)]);
+        };
         let mut problems = Vec::new();
         match socket.link_by_name(&host) {
             Err(_) => problems.push(format!("the link {host} is gone")),

@@ -110,14 +110,18 @@ impl Bridge {
             other => other.map_err(Error::step("creating the bridge", &self.name))?,
         }
         let link = self.present(socket)?.ok_or_else(|| Error::NoBridge(self.name.clone()))?;
-        self.set_up(socket, link.index)?;
+        self.set_up(socket, &link)?;
         Ok(link)
     }
 
     /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, the gateway's
     /// address, and comes up. Idempotent.
-    fn set_up(&self, socket: &mut Socket, index: u32) -> Result<(), Error> {
-        let mut requests = vec![request::own_bridge(index, &self.alias(), self.mac, self.mtu)];
+    fn set_up(&self, socket: &mut Socket, link: &Link) -> Result<(), Error> {
+        let index = link.index;
+        // Setting the MAC, even to what it is, makes Linux forget the neighbours (ndisc_netdev_event,
+        // net/ipv6/ndisc.c), which another job may just have entered.
+        let mac = (link.address != self.mac.0).then_some(self.mac);
+        let mut requests = vec![request::own_bridge(index, &self.alias(), mac, self.mtu)];
         {
             let path = format!("/proc/sys/net/ipv6/conf/{}", self.name);
             let write = |key: &str, value: &str| {
@@ -148,7 +152,7 @@ impl Network for Bridge {
         let mut socket = Socket::open().map_err(Error::step("opening netlink", &self.name))?;
         let link = self.link(&mut socket)?;
         if self.own {
-            self.set_up(&mut socket, link.index)?;
+            self.set_up(&mut socket, &link)?;
         }
         host::warn_of_bridge_filter();
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
