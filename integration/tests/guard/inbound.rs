@@ -35,7 +35,7 @@ import socket, sys
 kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 text = b"x" * int(sys.argv[4] if len(sys.argv) > 4 else 5)
 asker = socket.socket(socket.AF_INET6, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-asker.settimeout(0.7)
+asker.settimeout(1.5)
 asker.connect((address, port))
 asker.sendall(text)
 assert asker.recv(9000).startswith(kind.encode())
