@@ -57,7 +57,7 @@ test: prepare rpm deb
 	$(build_connect)
 	$(build_fault)
 	$(build_programs)
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 # The same test as in `make test`, where it lasts a minute.
 soak: prepare

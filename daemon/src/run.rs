@@ -207,11 +207,12 @@ async fn serve(path: &Path, mut config: Config, subids: Arc<Subids>, passed: Pas
     };
     tokio::spawn(reload.follow(reloads));
     let routes = routes(Grpc::new(Arc::clone(&service), jobs.clone())).await?;
+    // Before anybody can know that the daemon runs, and so ask it to stop.
+    let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
     let listener = adopted.map_or_else(|| socket::bind(&config.socket), Ok)?;
     let listener = socket::attend(listener, &config.socket)?;
     tracing::info!(socket = %config.socket.path.display(), guard = service.guard().name(), restored = reconciled.restored,
         detached = reconciled.detached, orphans = reconciled.orphans, "ready");
-    let mut stop = Stop::new().map_err(Error::start("catching signals"))?;
     let (accepting, questions) = Pulse::new();
     let probed = pulse::Probed { accepting, jobs: jobs.clone(), service: Arc::clone(&service) };
     notifier.ready(&pulse::status(&service, true));

@@ -14,6 +14,11 @@ use std::{
 
 use crate::Host;
 
+/// Indices of the router's links begin here. Where both ends of a pair have the same index, Linux does not
+/// see that they belong together, and may take a second to notice that the link is up (net/core/link_watch.c,
+/// `linkwatch_urgent_event`): until then nobody answers.
+const ROUTER_INDEX: u32 = 1000;
+
 /// A router and what is linked to it.
 pub struct Net {
     router: Host,
@@ -76,7 +81,7 @@ impl Net {
             router: format!("2001:db8:ffff:{number:x}::1"),
             router_interface: format!("to{number}"),
         };
-        veth((host, "eth0"), (&self.router, &link.router_interface));
+        veth((&self.router, &link.router_interface, ROUTER_INDEX + u32::from(number)), (host, "eth0"));
         let router_v4 = format!("198.18.{number}.1");
         batch(
             &self.router,
@@ -121,17 +126,17 @@ impl Net {
     }
 }
 
-/// Makes a veth pair whose ends are in two hosts from the start.
+/// Makes a veth pair whose ends are in two hosts from the start, the first with an index of its own: iproute2
+/// does not pass on the other's.
 #[track_caller]
-fn veth(one: (&Host, &str), other: (&Host, &str)) {
-    let (one_pid, other_pid) = (one.0.pid().to_string(), other.0.pid().to_string());
+fn veth((host, name, index): (&Host, &str, u32), other: (&Host, &str)) {
     let output = process::Command::new("ip")
-        .args(["link", "add", one.1, "netns", &one_pid, "type", "veth"])
-        .args(["peer", "name", other.1, "netns", &other_pid])
+        .args(["link", "add", name, "index", &index.to_string(), "netns", &host.pid().to_string()])
+        .args(["type", "veth", "peer", "name", other.1, "netns", &other.0.pid().to_string()])
         .output()
         .expect("cannot start ip");
     assert!(output.status.success(), "ip link add: {}", String::from_utf8_lossy(&output.stderr));
-    for (host, name) in [one, other] {
+    for (host, name) in [(host, name), other] {
         // Duplicate address detection takes a second, and the link-local addresses here are no duplicates.
         host.sh(&format!("echo 0 >/proc/sys/net/ipv6/conf/{name}/accept_dad"));
     }

@@ -1,7 +1,7 @@
 //! What reaches a container that does not take everything, from the host, from other containers and from
 //! other hosts; changed while it is in use.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use v6pod_integration::{Background, Daemon, Host, Net, Output, eventually};
 
@@ -121,17 +121,29 @@ impl Site {
         ]
     }
 
-    /// Whether these are what everybody reaches: TCP and UDP ports, and ping.
+    /// Whether these are what everybody reaches: TCP and UDP ports, and ping. All are asked at once, for those
+    /// that answer nothing are waited for.
     #[track_caller]
     fn reaches(&self, expected: &[&str], ping: bool) {
-        for (who, asker) in self.askers() {
-            for port in ["80/tcp", "80/udp", "81/tcp", "443/udp"] {
-                let (number, kind) = port.split_once('/').expect("a port");
-                let found = asker.asks(kind, self.web.address(), number);
-                assert_eq!(found.is_ok(), expected.contains(&port), "{who}, {port}: {found:?}");
+        let address = self.web.address();
+        let askers = self.askers();
+        let found: Vec<_> = thread::scope(|scope| {
+            let mut asked = Vec::new();
+            for (who, asker) in &askers {
+                for port in ["80/tcp", "80/udp", "81/tcp", "443/udp"] {
+                    let (number, kind) = port.split_once('/').expect("a port");
+                    let answer = scope.spawn(move || asker.asks(kind, address, number));
+                    asked.push((who, port, expected.contains(&port), answer));
+                }
+                asked.push((who, "ping", ping, scope.spawn(move || asker.pings(address))));
             }
-            let found = asker.pings(self.web.address());
-            assert_eq!(found.is_ok(), ping, "{who}, ping: {found:?}");
+            asked
+                .into_iter()
+                .map(|(who, what, expected, answer)| (who, what, expected, answer.join().expect("an answer")))
+                .collect()
+        });
+        for (who, what, expected, found) in found {
+            assert_eq!(found.is_ok(), expected, "{who}, {what}: {found:?}");
         }
     }
 
@@ -259,7 +271,7 @@ fn conversations_go_on_and_cannot_be_begun_again() {
     // The same ports, a new beginning: the port is closed now.
     let mut again = site.neighbour.namespace.inside(&talk("443")).spawn();
     let connected = |talk: &Background| talk.log().contains("connected");
-    std::thread::sleep(Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(2));
     assert!(!connected(&again) || !again.is_running(), "{again}");
 }
 
