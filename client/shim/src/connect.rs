@@ -39,8 +39,8 @@ pub const MAX_DESCRIPTORS: usize = 2;
 const QUEUE_WAIT: Duration = Duration::from_millis(10);
 const QUEUE_TRIES: u32 = 500;
 /// How often a socket is tried that is there and that nobody listens on: where systemd does not hold it, a daemon
-/// that is started again takes about a fifth of this.
-const REFUSED_TRIES: u32 = 100;
+/// that is started again is away for 0.2 s, and on a busy machine has been seen to be for more than 1 s.
+const REFUSED_TRIES: u32 = 300;
 
 /// Why there is no channel.
 #[derive(Debug, thiserror::Error)]
