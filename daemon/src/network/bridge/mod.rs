@@ -114,8 +114,8 @@ impl Bridge {
         Ok(link)
     }
 
-    /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, the gateway's
-    /// address, and comes up. Idempotent.
+    /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, no questions for
+    /// neighbours, the gateway's address, and comes up. Idempotent.
     fn set_up(&self, socket: &mut Socket, link: &Link) -> Result<(), Error> {
         let index = link.index;
         // Setting the MAC, even to what it is, makes Linux forget the neighbours (ndisc_netdev_event,
@@ -123,14 +123,16 @@ impl Bridge {
         let mac = (link.address != self.mac.0).then_some(self.mac);
         let mut requests = vec![request::own_bridge(index, &self.alias(), mac, self.mtu)];
         {
-            let path = format!("/proc/sys/net/ipv6/conf/{}", self.name);
-            let write = |key: &str, value: &str| {
-                let path = format!("{path}/{key}");
+            let write = |of: &str, key: &str, value: &str| {
+                let path = format!("/proc/sys/net/ipv6/{of}/{}/{key}", self.name);
                 fs::write(&path, value).map_err(|source| Error::Sysctl { path, source })
             };
             // Not remembered: these files go with the bridge.
-            write("disable_ipv6", "0")?;
-            write("accept_ra", "0")?;
+            write("conf", "disable_ipv6", "0")?;
+            write("conf", "accept_ra", "0")?;
+            // All who are there are entered. Whoever sends to all the other addresses of the prefix shall
+            // not have them looked for, which fills the neighbour table of the whole host (RFC 6583).
+            write("neigh", "mcast_solicit", "0")?;
         }
         if let Some(gateway) = self.gateway {
             requests.push(request::address(index, gateway, self.prefix.prefix_len()));
