@@ -277,7 +277,7 @@ fn case_40_ports_come_and_go_and_the_host_stays_as_it_is() {
 /// RFC 6583: whoever may send to the prefix sends to addresses that nobody has.
 #[test]
 fn nobody_is_looked_for_who_is_not_there() {
-    const MANY: usize = 300;
+    const MANY: u64 = 300;
     let site = Site::new(PREFIX);
     let sweep = r#"
 import socket, sys
@@ -290,11 +290,11 @@ for number in range(int(sys.argv[2])):
 "#;
     let heard = || {
         let link = site.victim.run(&["ip", "-s", "-j", "link", "show", "v6pod0"]).json();
-        link[0]["stats64"]["rx"]["packets"].as_u64().expect("a number") as usize
+        link[0]["stats64"]["rx"]["packets"].as_u64().expect("a number")
     };
     let looked_for = || {
         let list = "ip -6 neigh show dev v6pod0 | grep -Ec 'INCOMPLETE|PROBE' || true";
-        site.host.sh(list).text().parse::<usize>().expect("a number")
+        site.host.sh(list).text().parse::<u64>().expect("a number")
     };
     let count = MANY.to_string();
     let before = heard();
