@@ -25,13 +25,13 @@ impl Service {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who a caller is to the rules. The user database is asked, on a thread apart, if there are rules that
-    /// depend on it and it was not asked lately.
+    /// Who a caller is to the rules. The user database is asked, on a thread apart, for the owner of a
+    /// subordinate uid, and if there are rules that depend on it; but not if it was asked lately.
     ///
     /// # Errors
     /// [`Error::Users`].
     pub async fn subject(self: &Arc<Self>, peer: &Peer) -> Result<Subject, Error> {
-        let account = self.parts.subids.charged(peer.uid());
+        let account = self.owner(peer.uid()).await?;
         let plain = Subject {
             uid: peer.uid(),
             account,
@@ -47,8 +47,12 @@ impl Service {
     /// # Errors
     /// [`Error::Users`].
     pub async fn subject_of(self: &Arc<Self>, uid: u32) -> Result<Subject, Error> {
-        let account = self.parts.subids.charged(uid);
+        let account = self.owner(uid).await?;
         self.with_account(Subject { uid, account, admin: uid == 0, ..Subject::default() }).await
+    }
+
+    async fn owner(&self, uid: u32) -> Result<u32, Error> {
+        self.parts.subids.owner(uid).await.map_err(|source| Error::Users { uid, source })
     }
 
     async fn with_account(self: &Arc<Self>, subject: Subject) -> Result<Subject, Error> {
