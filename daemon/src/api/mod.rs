@@ -176,9 +176,11 @@ impl attachments_server::Attachments for Grpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let Target::Id(id) = by_id(&request.id)? else { return Err(no_target()) };
+        let subject = self.service.subject(caller.peer()).await?;
+        let network = self.service.get(caller.peer(), &Target::Id(id)).ok().map(|found| found.network);
+        self.service.count_call(&subject, network.as_ref())?;
         let inbound = request.inbound.parse().map_err(crate::policy::Error::from).map_err(Error::from)?;
         let (service, account) = (Arc::clone(&self.service), caller.account());
-        let subject = self.service.subject(caller.peer()).await?;
         let job = move || service.set_inbound(caller.peer(), &subject, id, inbound);
         let attachment = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::ExposeResponse { attachment: Some(self.message(&attachment)) }))

@@ -68,7 +68,7 @@ pub struct Limits {
     pub attachments: Option<u32>,
     /// Attachments at once, of one user, on one network.
     pub addresses: Option<u32>,
-    /// Calls of Activate.
+    /// Calls of Activate and Expose.
     pub rate: Option<Rate>,
     /// Names have to fit one of these.
     pub names: Option<Vec<Pattern>>,
