@@ -102,13 +102,19 @@ impl attachments_server::Attachments for Grpc {
         let caller = caller(&request)?;
         // Whatever comes of this call: what was passed for it is not there for the next.
         let passed = caller.take();
-        let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
-        if passed.namespace.is_none() {
-            // Not worth a thread.
-            return Err(Error::from(auth::Error::NoDescriptor).into());
-        }
         let subject = self.service.subject(caller.peer()).await?;
-        let permit = self.service.permit(caller.peer().clone(), &subject, wish)?;
+        let wish = match Wish::check(request.get_ref()).map_err(Error::from) {
+            Ok(_) if passed.namespace.is_none() => Err(Error::from(auth::Error::NoDescriptor)),
+            checked => checked,
+        };
+        let permit = match wish {
+            Ok(wish) => self.service.permit(caller.peer().clone(), &subject, wish)?,
+            // Not worth a thread, and still a call.
+            Err(error) => {
+                self.service.count_call(&subject, None)?;
+                return Err(error.into());
+            }
+        };
         let (service, account) = (Arc::clone(&self.service), caller.account());
         let job = move || service.activate(permit, passed);
         let (attachment, created) = self.jobs.attach(account, job).await??;
@@ -170,9 +176,11 @@ impl attachments_server::Attachments for Grpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let Target::Id(id) = by_id(&request.id)? else { return Err(no_target()) };
+        let subject = self.service.subject(caller.peer()).await?;
+        let network = self.service.get(caller.peer(), &Target::Id(id)).ok().map(|found| found.network);
+        self.service.count_call(&subject, network.as_ref())?;
         let inbound = request.inbound.parse().map_err(crate::policy::Error::from).map_err(Error::from)?;
         let (service, account) = (Arc::clone(&self.service), caller.account());
-        let subject = self.service.subject(caller.peer()).await?;
         let job = move || service.set_inbound(caller.peer(), &subject, id, inbound);
         let attachment = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::ExposeResponse { attachment: Some(self.message(&attachment)) }))

@@ -303,7 +303,7 @@ impl Service {
     ) {
         table.put(attachment.clone());
         if let Some(lease) = lease {
-            table.set_lease(attachment.id, Arc::clone(&lease));
+            table.set_lease(attachment.id, Some(Arc::clone(&lease)));
             self.watch_lease(attachment.id, lease);
         }
         self.tell(change, attachment);
@@ -339,11 +339,48 @@ impl Service {
         id: AttachmentId,
         lease: Option<&Arc<Lease>>,
     ) -> Result<Option<Attachment>, Error> {
-        let wish = grant.wish();
+        let _nobody_detaches_it = self.changes();
         let mut table = self.table();
         let Some(before) = table.get(id).filter(|a| a.state == State::Active).cloned() else {
             return Ok(None);
         };
+        let after = self.renewed(&table, grant, &before, lease)?;
+        if after == before {
+            return Ok(Some(before));
+        }
+        // Its name and container id are taken from here on, and the end of its former lease is not its end.
+        let former = table.lease(id).cloned();
+        table.put(after.clone());
+        if lease.is_some() {
+            table.set_lease(id, lease.cloned());
+        }
+        drop(table);
+        let recorded = self.record_renewal(&before, &after);
+        let mut table = self.table();
+        // What the rules forbid may have been looked at meanwhile.
+        let forbidden = table.get(id).and_then(|found| found.forbidden.clone());
+        if let Err(error) = recorded {
+            table.set_lease(id, former.clone());
+            table.put(Attachment { forbidden, ..before });
+            // It may have ended meanwhile.
+            former.into_iter().for_each(|former| self.watch_lease(id, former));
+            return Err(error);
+        }
+        let after = Attachment { forbidden, ..after };
+        self.settle(&mut table, &after, lease.cloned(), Change::Changed);
+        self.parts.audit.lives(&after);
+        Ok(Some(after))
+    }
+
+    /// As it will be.
+    fn renewed(
+        &self,
+        table: &Table,
+        grant: &Grant,
+        before: &Attachment,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Attachment, Error> {
+        let wish = grant.wish();
         let mut attachment = before.clone();
         if let (None, Some(container)) = (&attachment.container_id, &wish.container_id)
             && table.by_container(attachment.uid, container).is_none()
@@ -352,8 +389,7 @@ impl Service {
         }
         if let (None, Some(name)) = (&attachment.name, &wish.name) {
             let policy = self.policy();
-            let namer =
-                Namer { table: &table, policy: &policy, subject: grant.subject(), ruling: grant.ruling() };
+            let namer = Namer { table, policy: &policy, subject: grant.subject(), ruling: grant.ruling() };
             let Naming::Free(free) = namer.choose(Some(name), &[])? else {
                 return Err(Error::NameTaken(name.clone()));
             };
@@ -363,15 +399,13 @@ impl Service {
             attachment.inbound = inbound.clone();
         }
         attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
-        if attachment.inbound != before.inbound {
-            self.limit(&before, &attachment)?;
+        Ok(attachment)
+    }
+
+    fn record_renewal(&self, before: &Attachment, after: &Attachment) -> Result<(), Error> {
+        if after.inbound == before.inbound {
+            return Ok(self.parts.store.write(after)?);
         }
-        if attachment != before {
-            // Recorded under the lock, for once: a detach must not come in between, and this is rare.
-            self.parts.store.write(&attachment)?;
-            self.settle(&mut table, &attachment, lease.cloned(), Change::Changed);
-            self.parts.audit.lives(&attachment);
-        }
-        Ok(Some(attachment))
+        self.limit(before, after)
     }
 }

@@ -34,6 +34,7 @@ impl Service {
 
     /// From here on it is ours to remove, and no registry publishes it. None: it is not in use.
     fn begin(&self, id: AttachmentId) -> Option<Attachment> {
+        let _nobody_changes_it = self.changes();
         let mut table = self.table();
         table.get(id).filter(|attachment| attachment.state == State::Active)?;
         let attachment = table.set_state(id, State::Detaching)?;
