@@ -114,7 +114,13 @@ impl Service {
         }
     }
 
-    fn denied(&self, policy: &Policy, subject: &Subject, network: &NetworkName, denial: Denial) -> Error {
+    pub(super) fn denied(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        network: &NetworkName,
+        denial: Denial,
+    ) -> Error {
         let refusal = match denial {
             Denial::NoNetwork(name) => return Error::NoNetwork(name),
             Denial::Refused(refusal) => refusal,
@@ -129,7 +135,7 @@ impl Service {
     }
 
     /// A refusal that tells what is left.
-    fn refused(&self, subject: &Subject, ruling: &Ruling, why: Why) -> Error {
+    pub(super) fn refused(&self, subject: &Subject, ruling: &Ruling, why: Why) -> Error {
         let usage = self.table().usage(subject.account, &ruling.network);
         Error::Refused(self.refusal(subject, ruling, usage, why))
     }
