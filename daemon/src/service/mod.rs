@@ -7,7 +7,8 @@
 //! works. An attachment that is being attached or detached belongs to the thread that does it, and
 //! others who want it wait for that thread. While one that is in use is changed, no detach begins.
 //!
-//! [`attach`] and [`detach`] hold the order of steps, [`reconcile`] what is done before the first
+//! [`attach`] and [`detach`] hold the order of steps, [`renew`] what a repeated call changes, [`reconcile`] what
+//! is done before the first
 //! caller, [`lifetime`] what ends an attachment unasked. [`rules`] holds the policy against what there is,
 //! [`reload`] puts another in its place, [`explain`] tells what it would say.
 
@@ -20,6 +21,7 @@ pub mod lifetime;
 mod naming;
 mod reconcile;
 mod reload;
+mod renew;
 mod rules;
 mod table;
 

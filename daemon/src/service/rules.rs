@@ -118,10 +118,7 @@ impl Service {
         let ruling = permit.ruling();
         match ruling.rule.limits.inbound(permit.wish().inbound.as_ref()) {
             Ok(_) => Ok(permit),
-            Err(why) => {
-                let usage = self.table().usage(subject.account, &ruling.network);
-                Err(Error::Refused(self.refusal(subject, &ruling.rule, usage, why)))
-            }
+            Err(why) => Err(self.refused(subject, ruling, why)),
         }
     }
 
@@ -138,7 +135,13 @@ impl Service {
         }
     }
 
-    fn denied(&self, policy: &Policy, subject: &Subject, network: &NetworkName, denial: Denial) -> Error {
+    pub(super) fn denied(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        network: &NetworkName,
+        denial: Denial,
+    ) -> Error {
         let refusal = match denial {
             Denial::NoNetwork(name) => return Error::NoNetwork(name),
             Denial::Refused(refusal) => refusal,
@@ -153,6 +156,11 @@ impl Service {
     }
 
     /// A refusal that tells what is left.
+    pub(super) fn refused(&self, subject: &Subject, ruling: &Ruling, why: Why) -> Error {
+        let usage = self.table().usage(subject.account, &ruling.network);
+        Error::Refused(self.refusal(subject, &ruling.rule, usage, why))
+    }
+
     fn refusal(&self, subject: &Subject, rule: &Rule, usage: Usage, why: Why) -> Refusal {
         let left = Some(self.left(subject, rule, usage));
         let refusal = Refusal { why, origin: rule.origin.clone(), left };

@@ -105,3 +105,40 @@ fn writing_into_a_lease_wakes_nobody() {
     drop((read, write, own));
     site.is_unharmed();
 }
+
+/// What the daemon may take to start, whoever has how many descriptors open.
+const START: Duration = Duration::from_secs(30);
+
+#[test]
+fn no_crowd_of_descriptors_keeps_the_daemon_from_starting() {
+    let mut site = Site::new(NETWORK);
+    let own = Holder::own(&site.alice);
+    let (read, write) = pipe();
+    site.alices(&[&own.net(), &read], ()).expect("a read end is a lease");
+    site.daemon.kill9();
+    // Held by nobody, it is looked for everywhere.
+    drop((read, write));
+    site.host.write("/tmp/crowd.py", include_str!("crowd.py"));
+    let crowd = site.alice.spawn(["/usr/bin/python3", "/tmp/crowd.py", "200"]);
+    let links = eventually(START, || crowd.log().trim().parse::<u32>().map_err(|_| format!("{crowd}")));
+    assert!(links > 150_000, "only {links} descriptors: no attack");
+    site.daemon.launch();
+    let socket = site.daemon.socket();
+    eventually(START, || {
+        UnixStream::connect(&socket).map_err(|error| format!("{error}\n{}", site.daemon.log()))
+    });
+    // It was not looked for to the end: who would, takes it for ended.
+    assert_eq!(site.count(), 1, "{}", site.daemon.log());
+    site.serves_bob();
+    own.end();
+    eventually(START, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
+    // The control: without a crowd it is found that nobody holds it.
+    drop(crowd);
+    let own = Holder::own(&site.alice);
+    let (read, write) = pipe();
+    site.alices(&[&own.net(), &read], ()).expect("a read end is a lease");
+    site.daemon.kill9();
+    drop((read, write));
+    site.daemon.start();
+    assert_eq!(site.count(), 0, "{}", site.daemon.log());
+}
