@@ -4,7 +4,12 @@ mod explain;
 mod history;
 mod status;
 
-use std::{net::Ipv6Addr, pin::Pin, sync::Arc, time::SystemTime};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    pin::Pin,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::Stream;
@@ -93,6 +98,25 @@ impl Grpc {
     /// The networks that a user may use, by name.
     fn networks(&self, subject: &Subject) -> Vec<v1::Network> {
         self.service.networks_for(subject).into_iter().map(|net| self.network(net)).collect()
+    }
+
+    /// The registries, as far as the networks that a user may use go: others are not there.
+    fn registries(&self, subject: &Subject) -> Vec<v1::RegistryStatus> {
+        let gateways: Vec<_> = self
+            .service
+            .networks_for(subject)
+            .into_iter()
+            .filter_map(|net| Some(IpAddr::from(net.config.gateway?)))
+            .collect();
+        let status = |status: crate::registry::Status| v1::RegistryStatus {
+            kind: status.kind.to_owned(),
+            endpoint: status.endpoint,
+            healthy: status.healthy,
+            error: status.error.unwrap_or_default(),
+            names: count(status.names),
+        };
+        let all = self.service.registries().status_for(&|address| gateways.contains(&address));
+        all.into_iter().map(status).collect()
     }
 }
 
@@ -276,18 +300,11 @@ impl daemon_server::Daemon for Grpc {
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         let caller = caller(&request)?;
         let subject = self.service.subject(caller.peer()).await?;
-        let registries = self.service.registries().status().into_iter().map(|status| v1::RegistryStatus {
-            kind: status.kind.to_owned(),
-            endpoint: status.endpoint,
-            healthy: status.healthy,
-            error: status.error.unwrap_or_default(),
-            names: count(status.names),
-        });
         Ok(Response::new(v1::StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: timestamp(self.service.started()),
             networks: self.networks(&subject),
-            registries: registries.collect(),
+            registries: self.registries(&subject),
             attachments: count(self.service.count()),
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),

@@ -46,7 +46,7 @@ pub enum Error {
     NotRoot,
     /// A daemon, or systemd for it, listens.
     #[error(
-        "somebody listens on {}: stop it first: systemctl stop v6podd.socket v6podd.service", .0.display()
+        "somebody listens on {}: stop it first: systemctl stop v6podd.socket v6podd.service, or kill the v6podd that was started by hand", .0.display()
     )]
     Served(PathBuf),
     /// The state cannot be read, or is in use.
