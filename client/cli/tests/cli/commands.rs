@@ -249,8 +249,8 @@ guard:        -
 you:          uid 4000000001
 audit:        -
 
-NETWORK            PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ISOLATION  ATTACHMENTS
-default (default)  2001:db8::/80  -        bridge  -       0    -          -          0
+NETWORK   PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ISOLATION  ATTACHMENTS
+default*  2001:db8::/80  -        bridge  -       0    -          -          0
 
 REGISTRY  ENDPOINT        HEALTH  NAMES
 consul    127.0.0.1:8500  ok      2
