@@ -88,9 +88,9 @@ pub enum Command {
     Attach(Box<Attach>),
     /// End an attachment
     Detach(Which),
-    /// Open ports of an attachment, and close everything else
+    /// Open these ports besides those opened before; the first expose closes all others
     ///
-    /// Ports that are open already stay so. What belongs to a conversation that the container began always
+    /// What belongs to a conversation that the container began always
     /// gets through.
     Expose(Expose),
     /// Close ports of an attachment, or all of it

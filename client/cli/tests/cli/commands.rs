@@ -190,6 +190,11 @@ fn expose_and_close() {
             "{arguments:?}"
         );
     }
+    let site = with("80/tcp");
+    let ran = site.run(&["close", "web", "22"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "web: open for all: 80/tcp\n"), "{ran:?}");
+    assert_eq!(ran.stderr, "v6pod: 22/tcp was not open\n");
+    let _ = site.daemon.call();
     let site = with("open");
     let error = "v6pod: everything may reach web: open what shall stay open with v6pod expose web PORT..., or close all with v6pod close web";
     site.run(&["close", "web", "80"]).fails(1, error);
