@@ -30,7 +30,9 @@ const HISTORY_NOTES: &str = "\
 TIME is 2026-11-20T03:14:07Z, \"2026-11-20 03:14\" (UTC) or 2026-11-20, and means all
 of that second, minute or day; or -2h (s, m, h, d) for that long ago.
 What lasts comes first, then what ended last. An END with \"by\" was at that time or
-before: v6podd was not running, or the host was restarted.";
+before: v6podd was not running, or the host was restarted. On a terminal that is too
+narrow, times are short (UTC still; without the year if it is this one), and columns are
+left out; --json has everything.";
 
 const SETUP_NOTES: &str = "\
 Files of somebody else's are not overwritten. Where podman reads no drop-in files
@@ -76,7 +78,7 @@ pub enum Command {
     Watch,
     /// Show the daemon, its networks and its registries
     ///
-    /// The exit code is 1 if a registry or the audit is unhealthy.
+    /// An asterisk marks the default network. The exit code is 1 if a registry or the audit is unhealthy.
     Status,
     /// Show who had which address when (as an administrator: everyone's)
     #[command(after_help = HISTORY_NOTES)]
@@ -86,9 +88,9 @@ pub enum Command {
     Attach(Box<Attach>),
     /// End an attachment
     Detach(Which),
-    /// Open ports of an attachment, and close everything else
+    /// Open these ports besides those opened before; the first expose closes all others
     ///
-    /// Ports that are open already stay so. What belongs to a conversation that the container began always
+    /// What belongs to a conversation that the container began always
     /// gets through.
     Expose(Expose),
     /// Close ports of an attachment, or all of it

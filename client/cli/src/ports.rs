@@ -58,6 +58,16 @@ pub fn read(inbound: &str) -> Vec<Ports> {
     inbound.split(',').filter_map(|part| part.parse().ok()).collect()
 }
 
+/// Whether both are lists of the same ports.
+pub fn same(one: &str, other: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut ports: Vec<Ports> = text.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+        ports.sort_unstable();
+        Some(ports)
+    };
+    sorted(one).is_some_and(|ports| Some(ports) == sorted(other))
+}
+
 /// As the daemon wants it: with no ports, "established".
 pub fn write(ports: &[Ports]) -> String {
     match ports {
@@ -73,6 +83,16 @@ pub fn open(inbound: &str, more: &[Ports]) -> String {
     ports.sort_unstable();
     ports.dedup();
     write(&ports)
+}
+
+/// Those of `these` of which nothing is open.
+pub fn not_open(inbound: &str, these: &[Ports]) -> Vec<Ports> {
+    let open = read(inbound);
+    these
+        .iter()
+        .filter(|one| open.iter().all(|open| open.without(one)[..] == [open.clone()]))
+        .cloned()
+        .collect()
 }
 
 /// Those that are open, without these.
@@ -98,6 +118,14 @@ mod tests {
     }
 
     #[test]
+    fn the_same_ports_may_be_written_in_other_ways() {
+        assert!(same("80,5-6/udp", "5-6/udp,80/tcp"));
+        for (one, other) in [("80", "80/udp"), ("80", "80,81"), ("open", "open"), ("80", "open"), ("", "")] {
+            assert!(!same(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
     fn ports_are_added_and_taken_away() {
         assert_eq!(open("open", &ports("80")), "80/tcp");
         assert_eq!(open("established", &ports("80")), "80/tcp");
@@ -106,5 +134,7 @@ mod tests {
         assert_eq!(close("80/tcp", &ports("80")), "established");
         assert_eq!(close("80-90/tcp", &ports("85 89-95")), "80-84/tcp,86-88/tcp");
         assert_eq!(close("80/tcp", &ports("80/udp 81")), "80/tcp");
+        assert_eq!(not_open("80-90/tcp", &ports("80 80/udp 85-99 91")), ports("80/udp 91"));
+        assert_eq!(not_open("established", &ports("80")), ports("80"));
     }
 }

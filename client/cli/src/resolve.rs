@@ -36,7 +36,7 @@ pub fn resolve(attachments: Vec<Attachment>, which: &str) -> Result<Attachment, 
 }
 
 /// The DNS label that a container's name becomes; see `ActivateRequest.name` in the contract.
-fn label(name: &str) -> String {
+pub fn label(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 

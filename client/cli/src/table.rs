@@ -74,6 +74,13 @@ impl<const N: usize> Table<N> {
         self.rows.push(row);
     }
 
+    /// Whether the lines fit with every column and every cell whole.
+    pub fn fits(&self, view: &View, hidden: impl Fn(&str) -> bool) -> bool {
+        let Some(width) = view.width else { return true };
+        let whole = self.render(&View { width: None, colour: false, ..*view }, hidden);
+        whole.lines().all(|line| line.chars().count() <= width)
+    }
+
     /// The lines, without the columns of which `hidden` says so.
     pub fn render(&self, view: &View, hidden: impl Fn(&str) -> bool) -> String {
         let mut shown: Vec<usize> = (0..N).filter(|&index| !hidden(self.columns[index].title)).collect();

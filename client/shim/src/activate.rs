@@ -86,8 +86,8 @@ where
     F: Future<Output = Result<T, Status>>,
 {
     within(timeout, async {
-        let channel = connect::connect(socket, Vec::new()).await.map_err(Error::Away)?;
-        calls(channel).await.map_err(failed)
+        let connecting = connect::connect_within(socket, Vec::new(), patience(timeout));
+        calls(connecting.await.map_err(Error::Away)?).await.map_err(failed)
     })
 }
 
@@ -133,7 +133,8 @@ async fn call_patiently(activation: &Activation, deadline: Instant) -> Result<Ac
     let mut first = None;
     let mut pause = PAUSE;
     loop {
-        match call(activation).await {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match call(activation, patience(left)).await {
             Err(error) if is_passing(&error) => {
                 let told = first.get_or_insert(error);
                 if Instant::now() + pause >= deadline {
@@ -164,11 +165,17 @@ fn is_about_name(status: &Status) -> bool {
     matches!(status.code(), Code::AlreadyExists | Code::InvalidArgument | Code::PermissionDenied)
 }
 
+/// How long to wait for somebody to listen, of the time there is: most of it, with enough left to say so.
+fn patience(left: Duration) -> Duration {
+    left - left / 4
+}
+
 /// One connection, one call.
-async fn call(activation: &Activation) -> Result<Activated, Error> {
+async fn call(activation: &Activation, patience: Duration) -> Result<Activated, Error> {
     let given = std::iter::once(&activation.namespace).chain(&activation.lease);
     let descriptors = given.map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
-    let channel = connect::connect(&activation.socket, descriptors).await.map_err(Error::Away)?;
+    let connecting = connect::connect_within(&activation.socket, descriptors, patience);
+    let channel = connecting.await.map_err(Error::Away)?;
     let response = rpc::call(&channel, rpc::ACTIVATE, &activation.request).await.map_err(failed)?;
     let nothing = || Error::Refused(Status::internal("the answer holds no attachment"));
     let attachment = response.attachment.ok_or_else(nothing)?;

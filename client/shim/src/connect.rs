@@ -7,7 +7,7 @@
 //!
 //! Before anything is sent the peer is asked for: only root may receive the caller's descriptors.
 //!
-//! Nothing here has a time limit; callers put one around the whole.
+//! But for the patience with a socket nobody listens on, nothing here has a time limit; callers put one around the whole.
 
 use std::{
     env,
@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{channel::Channel, connector};
@@ -38,9 +38,9 @@ pub const MAX_DESCRIPTORS: usize = 2;
 /// How long a full accept queue is waited for, and how often it is tried.
 const QUEUE_WAIT: Duration = Duration::from_millis(10);
 const QUEUE_TRIES: u32 = 500;
-/// How often a socket is tried that is there and that nobody listens on: where systemd does not hold it, a daemon
+/// How long a socket is tried that is there and that nobody listens on: where systemd does not hold it, a daemon
 /// that is started again is away for 0.2 s, and on a busy machine has been seen to be for more than 1 s.
-const REFUSED_TRIES: u32 = 300;
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why there is no channel.
 #[derive(Debug, thiserror::Error)]
@@ -121,10 +121,20 @@ pub fn socket_from(variable: Option<&OsStr>) -> Result<PathBuf, Error> {
 /// It must run on a tokio runtime with I/O and time. The channel is good for one connection: once that
 /// ends, every call answers UNAVAILABLE.
 pub async fn connect(socket: &Path, descriptors: Vec<OwnedFd>) -> Result<Channel, Error> {
+    connect_within(socket, descriptors, PATIENCE).await
+}
+
+/// The same, with another `patience` for a socket that is there and that nobody listens on. Who has a time limit
+/// for the whole call gives less than that, and learns that there is no daemon instead of that it is slow.
+pub(crate) async fn connect_within(
+    socket: &Path,
+    descriptors: Vec<OwnedFd>,
+    patience: Duration,
+) -> Result<Channel, Error> {
     if descriptors.len() > MAX_DESCRIPTORS {
         return Err(Error::TooMany(descriptors.len()));
     }
-    let stream = dial(socket).await?;
+    let stream = dial(socket, patience).await?;
     let who = |source| Error::Peer { socket: socket.to_path_buf(), source };
     let uid = stream.peer_cred().map_err(who)?.uid();
     if uid != root_here().map_err(who)? {
@@ -135,12 +145,13 @@ pub async fn connect(socket: &Path, descriptors: Vec<OwnedFd>) -> Result<Channel
 }
 
 /// Connects the socket, again for a while if its accept queue is full, or if its daemon is gone.
-async fn dial(socket: &Path) -> Result<UnixStream, Error> {
-    let (mut busy, mut refused) = (0, 0);
+async fn dial(socket: &Path, patience: Duration) -> Result<UnixStream, Error> {
+    let since = Instant::now();
+    let mut busy = 0;
     loop {
         match dial_once(socket).await {
             Err(error) if is_busy(&error) && busy < QUEUE_TRIES => busy += 1,
-            Err(error) if is_refused(&error) && refused < REFUSED_TRIES => refused += 1,
+            Err(error) if is_refused(&error) && since.elapsed() < patience => {}
             outcome => return outcome,
         }
         tokio::time::sleep(QUEUE_WAIT).await;

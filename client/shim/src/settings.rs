@@ -3,7 +3,8 @@
 //! The file is the administrator's: one that others could have written is not read. The environment is
 //! the user's and wins, for nothing here gives any rights; the daemon decides about those.
 //!
-//! Mistakes never keep a container from starting. What is wrong is left out and told: all of it, once.
+//! What is wrong is left out and told: all of it, once. Nobody may hear that (engines keep standard error to
+//! themselves), and what was meant may have been `required`; so wherever something is wrong, an address is.
 
 use std::{ffi::OsString, fmt, fs::File, io, os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
 
@@ -61,27 +62,27 @@ impl fmt::Display for Mistakes {
 impl Settings {
     /// Reads `file`, which has to belong to the uid `root`, then `environment`. An absent file is fine.
     pub fn load(file: &str, root: u32, environment: Environment<'_>) -> (Self, Option<Mistakes>) {
-        let mut mistakes = Vec::new();
-        let mut settings = match read(file, root) {
-            Ok(text) => Self::parse(file, &text).unwrap_or_else(|wrong| {
-                mistakes.extend(wrong);
-                Self::default()
-            }),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    mistakes.push(format!("{file} is ignored: {error}"));
-                }
-                Self::default()
-            }
+        let mut settings = Self::default();
+        let mut mistakes = match read(file, root) {
+            Ok(text) => settings.parse(file, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => vec![format!("{file} is ignored: {error}")],
         };
+        // A line that nobody understands may be the one that requires it, and one that says `false` may be a
+        // remnant: the whole file no longer counts in this.
+        settings.required |= !mistakes.is_empty();
         mistakes.extend(settings.overlay(environment).err());
-        let mistakes = (!mistakes.is_empty()).then_some(Mistakes(mistakes));
-        (settings, mistakes)
+        if mistakes.is_empty() {
+            return (settings, None);
+        }
+        if settings.required {
+            mistakes.push("until that is put right, an address is required".to_owned());
+        }
+        (settings, Some(Mistakes(mistakes)))
     }
 
-    /// All of the file, or all that is wrong with it.
-    fn parse(file: &str, text: &str) -> Result<Self, Vec<String>> {
-        let mut settings = Self::default();
+    /// Takes the lines that are right, and says what is wrong with the others.
+    fn parse(&mut self, file: &str, text: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         for entry in conf::entries(text) {
             let entry = match entry {
@@ -91,11 +92,11 @@ impl Settings {
                     continue;
                 }
             };
-            if let Err(problem) = settings.set(entry.section, entry.key, entry.value) {
+            if let Err(problem) = self.set(entry.section, entry.key, entry.value) {
                 wrong.push(format!("{file}:{}: {problem}", entry.line));
             }
         }
-        if wrong.is_empty() { Ok(settings) } else { Err(wrong) }
+        wrong
     }
 
     fn set(&mut self, section: &str, key: &str, value: Value) -> Result<(), String> {
@@ -130,7 +131,10 @@ impl Settings {
             None => {}
             Some(Some("1" | "true")) => self.required = true,
             Some(Some("0" | "false")) => self.required = false,
-            Some(_) => return Err("V6POD_REQUIRED must be 1, 0, true or false".to_owned()),
+            Some(_) => {
+                self.required = true;
+                return Err("V6POD_REQUIRED must be 1, 0, true or false".to_owned());
+            }
         }
         Ok(())
     }
@@ -205,30 +209,58 @@ mod tests {
         assert_eq!((settings, mistakes), (expected, None));
         let (settings, mistakes) = load(FULL, 0o644, None, &[("V6POD_NETWORK", ""), ("V6POD_REQUIRED", "x")]);
         assert_eq!(settings, full());
-        assert_eq!(mistakes.unwrap(), "V6POD_REQUIRED must be 1, 0, true or false");
+        assert_eq!(mistakes.unwrap(), format!("V6POD_REQUIRED must be 1, 0, true or false{UNTIL}"));
+        let (settings, _) = load("", 0o644, None, &[("V6POD_REQUIRED", "yes")]);
+        assert_eq!(settings, required());
+    }
+
+    const UNTIL: &str = "; until that is put right, an address is required";
+
+    fn required() -> Settings {
+        Settings { required: true, ..Settings::default() }
     }
 
     #[test]
-    fn files_of_others_are_ignored() {
-        let (settings, mistakes) = load(FULL, 0o644, Some(12345), &[]);
-        assert_eq!(settings, Settings::default());
-        assert_eq!(mistakes.unwrap(), "client.toml is ignored: it does not belong to root");
+    fn files_of_others_are_ignored_but_may_have_required_an_address() {
+        let (settings, mistakes) = load("", 0o644, Some(12345), &[]);
+        assert_eq!(settings, required());
+        assert_eq!(mistakes.unwrap(), format!("client.toml is ignored: it does not belong to root{UNTIL}"));
         let (settings, mistakes) = load(FULL, 0o666, None, &[]);
-        assert_eq!(settings, Settings::default());
-        assert_eq!(mistakes.unwrap(), "client.toml is ignored: others than root may write to it");
+        assert_eq!(settings, required());
+        let expected = format!("client.toml is ignored: others than root may write to it{UNTIL}");
+        assert_eq!(mistakes.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_may_have_required_an_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, mistakes) = Settings::load(folder.path().to_str().unwrap(), 0, &|_| None);
+        assert_eq!(settings, required());
+        assert!(mistakes.unwrap().to_string().contains(" is ignored: "));
+    }
+
+    #[test]
+    fn what_is_right_counts_beside_what_is_wrong_but_never_leaves_the_address_out() {
+        let text = "network = \"blue\"\nrequierd = true\nrequired = false\n";
+        let (settings, mistakes) = load(text, 0o644, None, &[]);
+        assert_eq!(settings, Settings { network: "blue".to_owned(), ..required() });
+        assert_eq!(mistakes.unwrap(), format!("client.toml:2: there is no setting \"requierd\" here{UNTIL}"));
+        // Who says it in the environment has read about it.
+        let (settings, mistakes) = load(text, 0o644, None, &[("V6POD_REQUIRED", "0")]);
+        assert!(!settings.required && !mistakes.unwrap().contains("an address is required"));
     }
 
     #[test]
     fn every_mistake_is_told() {
         let text = "slirp4netns = \"bin/x\"\ntimeout_ms = 0\nrequird = true\nnetwork\nrequired = 1\n[a]\nnetwork = 1\n";
         let (settings, mistakes) = load(text, 0o644, None, &[]);
-        assert_eq!(settings, Settings::default());
+        assert_eq!(settings, required());
         let expected = "client.toml:1: slirp4netns must be an absolute path; \
             client.toml:2: timeout_ms must be 1 to 60000; \
             client.toml:3: there is no setting \"requird\" here; \
             client.toml:4: expected key = value; \
             client.toml:5: required must be true or false; \
             client.toml:7: there is no setting \"network\" here";
-        assert_eq!(mistakes.unwrap(), expected);
+        assert_eq!(mistakes.unwrap(), format!("{expected}{UNTIL}"));
     }
 }

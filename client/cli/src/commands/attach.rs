@@ -17,7 +17,7 @@ use rustix::{
     fs::{Mode, OFlags},
     pipe::{PipeFlags, pipe_with},
 };
-use v6pod_proto::v1::{ActivateRequest, ActivateResponse};
+use v6pod_proto::v1::{ActivateRequest, ActivateResponse, Attachment};
 
 use super::child;
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     error::Error,
     json,
     output::{Output, note},
-    text,
+    ports, resolve, text,
 };
 
 /// How often a daemon that hung up is called again, and the pause between.
@@ -45,6 +45,7 @@ pub async fn run(socket: &Path, attach: Attach, output: &mut Output) -> Result<u
         } else {
             output.text(&format!("{}\n", render(&answer, false, &target)?))?;
         }
+        tell_unused(&attach, &answer);
         return Ok(0);
     };
     let lease = |errno: rustix::io::Errno| Error::local("cannot make a lease")(errno.into());
@@ -56,6 +57,7 @@ pub async fn run(socket: &Path, attach: Attach, output: &mut Output) -> Result<u
     } else {
         note(&render(&answer, true, &target)?);
     }
+    tell_unused(&attach, &answer);
     let code = child::run(program, arguments).await;
     drop(write);
     code
@@ -104,6 +106,44 @@ async fn call(
     target: &Target,
 ) -> Result<ActivateResponse, Error> {
     Daemon::connect(socket, descriptors).await?.activate(request, &target.to_string()).await
+}
+
+/// Says what was asked for and did not come about, for the namespace was attached already.
+fn tell_unused(attach: &Attach, answer: &ActivateResponse) {
+    let unused = match &answer.attachment {
+        Some(attachment) if !answer.created => unused(attach, attachment),
+        _ => return,
+    };
+    if !unused.is_empty() {
+        let were = if unused.len() == 1 { "was" } else { "were" };
+        note(&text::escape(&format!("v6pod: {} {were} not used: detach it first", unused.join(" and "))));
+    }
+}
+
+/// The options that an attachment does not agree with. What it was asked for at first it may have under another
+/// spelling.
+fn unused(attach: &Attach, is: &Attachment) -> Vec<String> {
+    let other = |option: &str, wanted: &Option<String>, fits: &dyn Fn(&str) -> bool| {
+        wanted.as_deref().filter(|wanted| !fits(wanted)).map(|wanted| format!("--{option} {wanted}"))
+    };
+    let inbound = |wanted: &str| wanted == is.inbound || ports::same(wanted, &is.inbound);
+    let mut unused: Vec<String> = [
+        other("network", &attach.network, &|wanted| wanted == is.network),
+        other("name", &attach.name, &|wanted| resolve::label(wanted) == is.name),
+        other("container-id", &attach.container_id, &|wanted| wanted == is.container_id),
+        other("interface", &attach.interface, &|wanted| wanted == is.interface),
+        other("address", &attach.address.map(|address| address.to_string()), &|wanted| wanted == is.address),
+        other("mac", &attach.mac, &|wanted| wanted.eq_ignore_ascii_case(&is.mac)),
+        other("mtu", &attach.mtu.map(|mtu| mtu.to_string()), &|wanted| wanted == is.mtu.to_string()),
+        other("inbound", &attach.inbound, &inbound),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let aliases = attach.alias.iter().filter(|alias| !is.aliases.contains(&resolve::label(alias)));
+    unused.extend(aliases.map(|alias| format!("--alias {alias}")));
+    unused.extend(attach.tag.iter().filter(|tag| !is.tags.contains(tag)).map(|tag| format!("--tag {tag}")));
+    unused
 }
 
 /// "process 42: attached as 2001:db8::2 (v6pod0, web.v6pod)".

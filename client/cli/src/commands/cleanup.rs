@@ -80,12 +80,19 @@ pub fn run(asked: &Cleanup, output: &mut Output) -> Result<u8, Error> {
     } else {
         output.text(&render(&items, asked.dry_run, &output.view))?;
     }
-    let failed = items.iter().filter(|item| item.done == Done::Failed).count();
-    if failed == 0 {
-        return Ok(0);
-    }
-    note(&format!("v6pod: {} could not be cleaned up: see the list", text::count(failed, "thing")));
-    Ok(FAILED)
+    let failures = failures(&items, asked.dry_run);
+    failures.iter().for_each(|line| note(line));
+    Ok(if failures.is_empty() { 0 } else { FAILED })
+}
+
+/// What failed and why, a line each: in a list that is cut to the terminal the reason may be lost.
+fn failures(items: &[Item], dry_run: bool) -> Vec<String> {
+    let verb = if dry_run { "would not" } else { "could not" };
+    let failed = items.iter().filter(|item| item.done == Done::Failed);
+    let line = |Item { kind, object, detail, .. }: &Item| {
+        text::escape(&format!("v6pod: {kind} {object} {verb} be cleaned up: {detail}"))
+    };
+    failed.map(line).collect()
 }
 
 fn daemon(asked: &Cleanup) -> Result<Vec<Item>, Error> {
@@ -158,6 +165,8 @@ names   Consul                 failed   \\u{1b}[31maway
 socket  /run/v6pod/v6pod.sock  removed  -
 ";
         assert_eq!(render(&items(), false, &View::of(None, false, 0)), expected);
+        let failures = failures(&items(), false);
+        assert_eq!(failures, ["v6pod: names Consul could not be cleaned up: \\u{1b}[31maway"]);
         let dry = render(&items(), true, &View::of(None, false, 0));
         assert!(dry.contains("  would remove  ") && dry.contains("  would fail  "), "{dry}");
     }

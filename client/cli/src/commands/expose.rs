@@ -10,7 +10,7 @@ use crate::{
     daemon::Daemon,
     error::Error,
     json,
-    output::Output,
+    output::{Output, note},
     ports,
     resolve::resolve,
     text,
@@ -35,7 +35,15 @@ pub async fn close(socket: &Path, close: &Close, output: &mut Output) -> Result<
     set(socket, &close.which, output, |attachment| match close.ports[..] {
         [] => Ok("established".to_owned()),
         _ if attachment.inbound == "open" => Err(Error::AllOpen(label(attachment))),
-        _ => Ok(ports::close(&attachment.inbound, &close.ports)),
+        _ => {
+            let closed = ports::not_open(&attachment.inbound, &close.ports);
+            if !closed.is_empty() {
+                let were = if closed.len() == 1 { "was" } else { "were" };
+                let closed: Vec<String> = closed.iter().map(ToString::to_string).collect();
+                note(&format!("v6pod: {} {were} not open", closed.join(", ")));
+            }
+            Ok(ports::close(&attachment.inbound, &close.ports))
+        }
     })
     .await
 }

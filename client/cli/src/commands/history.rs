@@ -23,12 +23,12 @@ const LABEL: usize = 63;
 const COLUMNS: [Column; 9] = [
     Column::new("ADDRESS"),
     Column::new("START"),
-    Column::new("END"),
-    Column::new("USER").cut_to(4),
-    Column::new("NAME").cut_to(4).optional(1),
-    Column::new("CONTAINER").cut_to(5).optional(2),
-    Column::new("WHY").cut_to(5).optional(4),
-    Column::new("NETWORK").cut_to(4).optional(5),
+    Column::new("END").optional(4),
+    Column::new("USER"),
+    Column::new("NAME").cut_to(12).optional(1),
+    Column::new("CONTAINER").optional(2),
+    Column::new("WHY").optional(5),
+    Column::new("NETWORK").optional(6),
     Column::new("CLOCK").optional(3),
 ];
 
@@ -93,13 +93,28 @@ fn reach(since: Option<&Timestamp>) -> String {
     }
 }
 
+/// The table: where that is too wide for the terminal, with short times.
 fn render(entries: &[HistoryEntry], users: &Users, view: &View) -> String {
+    let steady = entries.iter().all(|entry| entry.clock_stepped == 0);
+    let hidden = |title: &str| title == "CLOCK" && steady;
+    let full = table(entries, users, &time);
+    if full.fits(view, hidden) {
+        return full.render(view, hidden);
+    }
+    let now = text::date(view.now);
+    table(entries, users, &|time| short_time(time, &now)).render(view, hidden)
+}
+
+/// How a time is written.
+type Written<'a> = &'a dyn Fn(Option<&Timestamp>) -> String;
+
+fn table(entries: &[HistoryEntry], users: &Users, time: Written<'_>) -> Table<9> {
     let mut table = Table::new(COLUMNS);
     for entry in entries {
         table.push([
             text::escape(&entry.address).into(),
             time(entry.start.as_ref()).into(),
-            end(entry),
+            end(entry, time),
             users.name(entry.uid).into(),
             text::or_none(&entry.name).into(),
             short(&entry.container_id).into(),
@@ -108,12 +123,11 @@ fn render(entries: &[HistoryEntry], users: &Users, view: &View) -> String {
             clock(entry.clock_stepped),
         ]);
     }
-    let steady = entries.iter().all(|entry| entry.clock_stepped == 0);
-    table.render(view, |title| title == "CLOCK" && steady)
+    table
 }
 
 /// When it ended. "by": at that time or before.
-fn end(entry: &HistoryEntry) -> Cell {
+fn end(entry: &HistoryEntry, time: Written<'_>) -> Cell {
     match &entry.end {
         None => Cell::new("alive".to_owned(), Tone::Bold),
         Some(end) if entry.approximate => Cell::new(format!("by {}", time(Some(end))), Tone::Yellow),
@@ -124,6 +138,14 @@ fn end(entry: &HistoryEntry) -> Cell {
 /// RFC 3339 in UTC, whole seconds.
 fn time(time: Option<&Timestamp>) -> String {
     time.map_or_else(|| text::NONE.to_owned(), |time| Timestamp { nanos: 0, ..*time }.to_string())
+}
+
+/// The minute in UTC, "11-18 11:06"; "2025-11-18 11:06" in another year than the one it is `now`.
+fn short_time(then: Option<&Timestamp>, now: &str) -> String {
+    let full = time(then);
+    let from = if full.get(..5) == now.get(..5) { 5 } else { 0 };
+    // A year of more than four digits is nobody's, and left as it is.
+    full.get(from..16).filter(|_| full.len() == 20).map_or(full.clone(), |short| short.replace('T', " "))
 }
 
 /// By how much the host's clock was set meanwhile.
@@ -189,13 +211,40 @@ ADDRESS               START                 END                      USER   NAME
     fn a_terminal_has_the_user_and_the_times() {
         let at = |width| render(&entries(), &users(), &View::of(Some(width), false, 0));
         let expected = "\
-ADDRESS               START                 END                      USER   NAME
-2001:db8::242:ac11:2  1970-01-01T00:13:20Z  alive                    alice  web
-2001:db8::242:ac11:2  1970-01-01T00:13:20Z  1970-01-01T00:11:40Z     alice  web
-2001:db8::242:ac11:2  1970-01-01T00:13:20Z  by 1970-01-01T00:11:40Z  alice  -
+ADDRESS               START        END             USER   NAME  CONTAINER
+2001:db8::242:ac11:2  01-01 00:13  alive           alice  web   c0ffee012345
+2001:db8::242:ac11:2  01-01 00:13  01-01 00:11     alice  web   c0ffee012345
+2001:db8::242:ac11:2  01-01 00:13  by 01-01 00:11  alice  -     c0ffee012345
 ";
         assert_eq!(at(80), expected);
-        assert!((76..140).all(|width| at(width).lines().all(|line| line.chars().count() <= width)));
+        assert!((51..140).all(|width| at(width).lines().all(|line| line.chars().count() <= width)));
+        assert!(at(140).contains("  by 1970-01-01T00:11:40Z  "), "what fits is not shortened");
+    }
+
+    #[test]
+    fn of_a_long_address_the_end_goes_before_the_name_and_the_user_stays_whole() {
+        let mut entries = entries();
+        for entry in &mut entries {
+            entry.address = "2001:db8:1:2:3:ce60:7619:8994".to_owned();
+            entry.name = "a-name-that-is-rather-long".to_owned();
+        }
+        let users = Users::parse("alexandria-the-elder:x:1001:1001:::\n");
+        let table = render(&entries, &users, &View::of(Some(80), false, 0));
+        let line = "2001:db8:1:2:3:ce60:7619:8994  01-01 00:13  alexandria-the-elder  a-name-that-i…\n";
+        assert!(table.contains(line), "{table}");
+        let users = Users::parse("al:x:1001:1001:::\n");
+        let table = render(&entries, &users, &View::of(Some(80), false, 0));
+        assert!(table.contains("  01-01 00:13  al    a-name-that-is-…  c0ffee012345\n"), "{table}");
+    }
+
+    #[test]
+    fn another_year_is_said() {
+        let then = Timestamp { seconds: 1_795_259_534, nanos: 7 };
+        assert_eq!(short_time(Some(&then), "2026-12-01T00:00:00Z"), "11-21 11:12");
+        assert_eq!(short_time(Some(&then), "2027-01-01T00:00:00Z"), "2026-11-21 11:12");
+        assert_eq!(short_time(None, "2027-01-01T00:00:00Z"), "-");
+        let nobodys = Timestamp { seconds: i64::MAX, nanos: 0 };
+        assert_eq!(short_time(Some(&nobodys), ""), nobodys.to_string());
     }
 
     #[test]

@@ -20,7 +20,7 @@ const COLUMNS: [Column; 8] = [
     Column::new("ADDRESS"),
     Column::new("NETWORK").cut_to(4).optional(4),
     Column::new("CONTAINER").cut_to(5).optional(5),
-    Column::new("USER").cut_to(4).optional(3),
+    Column::new("USER").optional(3),
     Column::new("STATE").optional(1),
     Column::new("RULES"),
     Column::new("AGE").optional(2),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const NETWORKS: [Column; 9] = [
-    Column::new("NETWORK").cut_to(8),
+    Column::new("NETWORK"),
     Column::new("PREFIX"),
     Column::new("GATEWAY").optional(3),
     Column::new("DRIVER").cut_to(6).optional(4),
@@ -97,7 +97,7 @@ fn guard(name: &str) -> Cell {
 fn networks(networks: &[Network], view: &View) -> String {
     let mut table = Table::new(NETWORKS);
     for network in networks {
-        let default = if network.default { " (default)" } else { "" };
+        let default = if network.default { "*" } else { "" };
         table.push([
             format!("{}{default}", text::escape(&network.name)).into(),
             text::escape(&network.prefix).into(),
@@ -213,9 +213,9 @@ guard:        nftables
 you:          root (uid 0), an administrator
 audit:        the journal and a file
 
-NETWORK            PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ISOLATION  ATTACHMENTS
-default (default)  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     open       2 of 1000
-inner              2001:db8::/80  -            bridge  v6pod0  1500  stable     open       2 of 1000
+NETWORK   PREFIX         GATEWAY      DRIVER  BRIDGE  MTU   ADDRESSES  ISOLATION  ATTACHMENTS
+default*  2001:db8::/80  2001:db8::1  bridge  v6pod0  1500  stable     open       2 of 1000
+inner     2001:db8::/80  -            bridge  v6pod0  1500  stable     open       2 of 1000
 
 REGISTRY  ENDPOINT               HEALTH     NAMES
 dns       [2001:db8::1]:53       ok         2
@@ -225,6 +225,7 @@ consul    http://127.0.0.1:8500  unhealthy  2
         assert_eq!(render(&status(), &users, &View::of(None, false, 1000)), expected);
         let narrow = render(&status(), &users, &View::of(Some(60), false, 1000));
         assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
+        assert!(narrow.contains("\ndefault*  "), "{narrow}");
         let coloured = render(&status(), &users, &View::of(None, true, 1000));
         assert!(coloured.contains("\x1b[31munhealthy\x1b[0m  2\n"), "{coloured}");
     }

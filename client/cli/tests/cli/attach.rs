@@ -176,3 +176,24 @@ fn commands_that_cannot_run() {
         assert!(ends(&lease.unwrap(), SOON));
     }
 }
+
+#[test]
+fn what_an_attachment_does_not_take_over_is_told() {
+    let site = Site::new(Answers { created: false, ..Default::default() });
+    let attach = |options: &str| {
+        let mut arguments = vec!["attach", "/proc/self/ns/net"];
+        arguments.extend(options.split_whitespace());
+        let ran = site.run(&arguments);
+        let _ = site.daemon.call();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.starts_with("/proc/self/ns/net: is attached already, as "), "{ran:?}");
+        ran.stderr
+    };
+    assert_eq!(attach("--name other"), "v6pod: --name other was not used: detach it first\n");
+    let expected = "v6pod: --network lan and --tag blue were not used: detach it first\n";
+    assert_eq!(attach("--network lan --tag blue --interface v6pod0"), expected);
+    assert_eq!(attach("--name Web --address 2001:db8:0:0::242:ac11:2"), "");
+    // A new one gets what it asks for, or an error.
+    let site = Site::new(Answers::default());
+    assert_eq!(site.run(&["attach", "/proc/self/ns/net", "--name", "other"]).stderr, "");
+}

@@ -190,6 +190,11 @@ fn expose_and_close() {
             "{arguments:?}"
         );
     }
+    let site = with("80/tcp");
+    let ran = site.run(&["close", "web", "22"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "web: open for all: 80/tcp\n"), "{ran:?}");
+    assert_eq!(ran.stderr, "v6pod: 22/tcp was not open\n");
+    let _ = site.daemon.call();
     let site = with("open");
     let error = "v6pod: everything may reach web: open what shall stay open with v6pod expose web PORT..., or close all with v6pod close web";
     site.run(&["close", "web", "80"]).fails(1, error);
@@ -249,8 +254,8 @@ guard:        -
 you:          uid 4000000001
 audit:        -
 
-NETWORK            PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ISOLATION  ATTACHMENTS
-default (default)  2001:db8::/80  -        bridge  -       0    -          -          0
+NETWORK   PREFIX         GATEWAY  DRIVER  BRIDGE  MTU  ADDRESSES  ISOLATION  ATTACHMENTS
+default*  2001:db8::/80  -        bridge  -       0    -          -          0
 
 REGISTRY  ENDPOINT        HEALTH  NAMES
 consul    127.0.0.1:8500  ok      2

@@ -234,7 +234,9 @@ impl Attachments for Service {
         let descriptors = request.extensions().get::<Descriptors>().unwrap();
         let descriptors = std::mem::take(&mut *descriptors.lock().unwrap());
         let request = request.into_inner();
-        let attachment = attachment("0123456789ab", &request.name, &request.container_id);
+        // One that is there already has its name.
+        let name = if self.answers.created { &request.name } else { "web" };
+        let attachment = attachment("0123456789ab", name, &request.container_id);
         self.note(Call::Activate(request, descriptors))?;
         let created = self.answers.created;
         let dns_servers = vec!["2001:db8::1".to_owned()];

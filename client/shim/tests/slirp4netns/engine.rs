@@ -88,6 +88,16 @@ impl Engine {
         self
     }
 
+    /// Starts the wrapper where `/etc` has nothing but a client.toml of this text.
+    pub fn settings(mut self, text: &str) -> Self {
+        fs::write(self.at("client.toml"), text).unwrap();
+        let script = "mount -t tmpfs -o mode=755 none /etc && mkdir /etc/v6pod && cp client.toml /etc/v6pod/ && \
+            exec \"$@\"";
+        fs::write(self.at("private-etc"), script).unwrap();
+        self.launcher = "unshare --mount sh ./private-etc";
+        self
+    }
+
     /// Starts the wrapper.
     pub fn start(&self, arguments: &str) -> Started<'_> {
         let child = Command::new("/bin/sh")

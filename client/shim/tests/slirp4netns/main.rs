@@ -339,3 +339,29 @@ fn an_unknown_name_gets_the_usage() {
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8(output.stderr).unwrap().contains("Link it as one of these"));
 }
+
+/// The file that is meant is the host's own: the wrapper sees another `/etc`, in a mount namespace of its own.
+#[test]
+fn a_mistake_in_the_settings_requires_an_address() {
+    let engine = Engine::new().settings("requierd = true\n");
+    assert_eq!(engine.start(ARGUMENTS).end(), 1);
+    let problem = "; the container does not start, for an address is required";
+    let mistake = "/etc/v6pod/client.toml:1: there is no setting \"requierd\" here; until that is put right, \
+        an address is required";
+    assert!(line(&engine).ends_with(&format!("{problem}; {mistake}")), "{}", engine.stderr());
+    assert!(!engine.at("pid").exists());
+
+    // With an address, the container starts, and the mistake is told.
+    let daemon = Daemon::start(&engine.socket(), attached);
+    let mut started = engine.start(ARGUMENTS);
+    assert_eq!(started.real().arguments, WITHOUT_IPV6);
+    assert_eq!(daemon.call().request.name, "web");
+    assert_eq!(started.stop(), 7);
+    assert_eq!(line(&engine), mistake);
+
+    // The control: the same file without the mistake lets it start without one.
+    let engine = Engine::new().settings("required = false\n");
+    let mut started = engine.start(ARGUMENTS);
+    assert_eq!(started.real().arguments, ARGUMENTS);
+    assert_eq!(started.stop(), 7);
+}
