@@ -14,7 +14,7 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 use tonic::Code;
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
 use crate::{
     holder::Holder,
@@ -22,9 +22,6 @@ use crate::{
 };
 
 const NO_LEASE: &str = "the second descriptor that was passed is not the read end of a pipe";
-
-/// What an attachment may outlive its lease by.
-const SOON: Duration = Duration::from_secs(1);
 
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe can be made")
@@ -70,7 +67,7 @@ fn a_lease_that_has_ended_already_holds_nothing() {
     let (read, write) = pipe();
     drop(write);
     site.alices(&[&own.net(), &read], ()).expect("it was attached, for a moment");
-    eventually(SOON, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
+    eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
     drop(own);
     drop(read);
     site.is_unharmed();

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::Pid;
 use tonic::{Code, Status};
-use v6pod_integration::{Daemon, Host, Snapshot, UNLIMITED, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Snapshot, UNLIMITED, User, eventually};
 use v6pod_proto::v1::ActivateResponse;
 
 use crate::{
@@ -23,9 +23,6 @@ pub const NETWORK: &str = "[network.default]\nprefix = \"2001:db8:1::/80\"\n";
 
 /// What anybody else's call may take while the daemon is under attack.
 pub const PROMPT: Duration = Duration::from_secs(1);
-/// What the kernel may take to finish what was closed or killed.
-const SETTLED: Duration = Duration::from_secs(10);
-
 /// The parts are dropped in this order.
 pub struct Site {
     pub daemon: Daemon,
@@ -109,7 +106,7 @@ impl Site {
     #[track_caller]
     pub fn is_unharmed(&self) {
         self.serves_bob();
-        eventually(SETTLED, || self.is_unchanged());
+        eventually(LATER, || self.is_unchanged());
         assert_eq!(self.count(), 0, "attachments are left");
     }
 
@@ -194,7 +191,7 @@ pub fn refused<T: std::fmt::Debug>(what: &str, outcome: Result<T, Status>, code:
 #[track_caller]
 fn use_bridge(host: &Host, folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
     let looks = |state: &str| {
-        eventually(SETTLED, || {
+        eventually(LATER, || {
             let bridge = host.run(["ip", "link", "show", "v6pod0"]);
             if bridge.stdout.contains(state) { Ok(()) } else { Err(bridge) }
         });
@@ -225,7 +222,7 @@ impl Traces {
     #[track_caller]
     fn at_rest(host: &Host, pid: Pid) -> Self {
         let mut former = Self::look(host, pid);
-        eventually(SETTLED, || {
+        eventually(LATER, || {
             thread::sleep(Duration::from_millis(100));
             let now = Self::look(host, pid);
             let same = now == former;
