@@ -42,7 +42,9 @@ fn detaching_fails_at_each_step_and_the_next_try_finishes_it() {
         let (namespace, victim) = site.attach("victim");
         let failed = site.try_deactivate(&victim.id).expect_failure();
         assert!(failed.stderr.contains("a test asked for this failure"), "{step}: {failed}");
-        site.try_deactivate(&victim.id).expect_success();
+        // After a second the daemon tries again by itself, and may have done so on a busy machine.
+        let again = site.try_deactivate(&victim.id);
+        assert!(again.success() || again.stderr.contains("there is no attachment"), "{step}: {again}");
         site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));
         assert_eq!(site.lookup("victim"), "", "{step}");
         namespace.kill();
@@ -91,8 +93,9 @@ fn detaching_fails_at_each_step_and_the_next_start_finishes_it() {
         site.restart_with(&format!("fail:{step}"));
         let (namespace, victim) = site.attach("victim");
         site.try_deactivate(&victim.id).expect_failure();
-        let recorded = site.record(&victim.id);
         site.daemon.stop();
+        // What the daemon tried again and finished before it was stopped has none.
+        let recorded = site.record(&victim.id);
         site.start();
         // Nothing was written down yet: then nothing has happened.
         if recorded.is_some_and(|(state, _)| state == "active") {
