@@ -1,8 +1,6 @@
 //! When nothing is done at all.
 
-use std::time::Duration;
-
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
 use crate::site::{CLEANUP, Site};
 
@@ -35,9 +33,7 @@ fn while_systemd_would_start_v6podd() {
     let listener = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind('/run/v6pod/v6pod.sock')\ns.listen()\n\
         print('listening', flush=True)\ns.accept()\nprint('called', flush=True)\n";
     let listening = site.host.spawn(["python3", "-c", listener]);
-    eventually(Duration::from_secs(10), || {
-        if listening.log().contains("listening") { Ok(()) } else { Err("not yet") }
-    });
+    eventually(LATER, || if listening.log().contains("listening") { Ok(()) } else { Err("not yet") });
     let running = site.host.snapshot();
     let output = site.try_cleanup(&[]);
     assert_eq!(output.status.code(), Some(1), "{output}");

@@ -1,9 +1,9 @@
 //! README.md's own commands, word for word, on a bare Debian 12 with nothing in it: a container is reached by its
 //! name. systemd does not run there, so of the two ways to start the daemon it is the other one.
 
-use std::{fs, time::Duration};
+use std::fs;
 
-use v6pod_integration::{Background, Signal, eventually};
+use v6pod_integration::{Background, LATER, Signal, eventually};
 
 use crate::{
     made::{checkout, folder, package},
@@ -46,7 +46,7 @@ fn a_container_is_reached_by_its_name() {
             ("# ", Some(command)) => {
                 daemon = Some(root.command(&format!("exec {command}")).spawn());
                 let socket = root.host.path("/run/v6pod/v6pod.sock");
-                eventually(Duration::from_secs(5), || {
+                eventually(LATER, || {
                     let log = daemon.as_ref().map(Background::log);
                     std::os::unix::net::UnixStream::connect(&socket)
                         .map_err(|error| format!("{error}\n{log:?}"))
@@ -74,7 +74,7 @@ fn is_removed(root: &Root, mut daemon: Background) {
     };
     assert!(traces().len() > 5, "{:?}", traces());
     daemon.signal(Signal::TERM);
-    daemon.wait(Duration::from_secs(10));
+    daemon.wait(LATER);
     root.command("apt-get remove -y v6pod").run();
     assert_eq!(traces(), [""; 0]);
     assert_eq!(root.command("ls /var/lib/v6pod 2>/dev/null || true").run().text(), "audit");

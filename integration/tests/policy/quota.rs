@@ -8,13 +8,13 @@ use std::{
 };
 
 use tonic::Code;
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 use v6pod_proto::v1::ActivateRequest;
 
 use crate::{
     caller::{Client, PREFACE, dial, pass},
     holder::{Holder, subordinate},
-    site::{FIRST, SETTLED, Site, at, named, on, own, refused},
+    site::{FIRST, Site, at, named, on, own, refused},
 };
 
 /// What anybody else's call may take meanwhile.
@@ -104,7 +104,7 @@ fn so_often_and_no_oftener() {
     let told = site.told(site.alice.uid());
     assert!(!told.allowed && told.reason.contains("try again in"), "{told:?}");
     // It comes back with time, also in the eyes of Explain.
-    eventually(SETTLED, || if site.told(site.alice.uid()).allowed { Ok(()) } else { Err("none is back") });
+    eventually(LATER, || if site.told(site.alice.uid()).allowed { Ok(()) } else { Err("none is back") });
     site.attach(&site.alice, &alice.1, ());
     refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &["try again in"]);
 }
