@@ -7,6 +7,7 @@ use std::{collections::HashMap, io, thread};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkFlags};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use tokio::sync::mpsc;
 
 use super::{mark, marked_links, netlink, netlink::Link};
@@ -14,8 +15,8 @@ use crate::model::AttachmentId;
 
 /// `RTMGRP_LINK` of linux/rtnetlink.h.
 const LINKS: u32 = 1;
-/// The receive buffer in octets: a thousand namespaces may end at once.
-const BUFFER: u32 = 4 << 20;
+/// The receive buffer in octets, whatever net.core.rmem_max is: a thousand namespaces may end at once.
+const BUFFER: usize = 4 << 20;
 
 /// What the monitor saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Seen {
 /// No socket, no thread.
 pub fn start() -> io::Result<mpsc::UnboundedReceiver<Seen>> {
     let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-    socket.set_rx_buf_sz(BUFFER)?;
+    set_socket_recv_buffer_size_force(&socket, BUFFER)?;
     socket.bind(&SocketAddr::new(0, LINKS))?;
     let (seen, receiver) = mpsc::unbounded_channel();
     thread::Builder::new().name("monitor".to_owned()).spawn(move || watch(&socket, &seen))?;
