@@ -8,7 +8,7 @@
 //! others who want it wait for that thread.
 //!
 //! [`attach`] and [`detach`] hold the order of steps, [`reconcile`] what is done before the first
-//! caller, [`lifetime`] what ends an attachment unasked. [`rules`] holds the policy against what there is,
+//! caller, [`lifetime`] what ends an attachment unasked, [`resync`] what is done when the kernel's news was lost. [`rules`] holds the policy against what there is,
 //! [`reload`] puts another in its place, [`explain`] tells what it would say.
 
 mod attach;
@@ -20,6 +20,7 @@ pub mod lifetime;
 mod naming;
 mod reconcile;
 mod reload;
+mod resync;
 mod rules;
 mod table;
 
