@@ -31,6 +31,8 @@ pub const STEPS: &[&str] = &[
     "detach.dismissed",
     "detach.erased",
     "resync.begun",
+    "monitor.heard",
+    "guard.heard",
 ];
 
 /// Marks that a step is done. Passed to drivers so that nothing is global but the environment.
