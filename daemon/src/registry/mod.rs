@@ -5,7 +5,6 @@
 //! is away. The service publishes after commit and withdraws before detach, and after a restart publishes
 //! all restored attachments again: a registry keeps nothing on disk.
 
-mod backoff;
 mod config;
 pub mod consul;
 pub mod dns;

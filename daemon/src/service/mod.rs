@@ -8,9 +8,9 @@
 //! others who want it wait for that thread. While one that is in use is changed, no detach begins.
 //!
 //! [`attach`] and [`detach`] hold the order of steps, [`renew`] what a repeated call changes, [`reconcile`] what
-//! is done before the first
-//! caller, [`lifetime`] what ends an attachment unasked. [`rules`] holds the policy against what there is,
-//! [`reload`] puts another in its place, [`explain`] tells what it would say.
+//! is done before the first caller, [`lifetime`] what ends an attachment unasked, [`resync`] what is done when
+//! the kernel's news was lost. [`rules`] holds the policy against what there is, [`reload`] puts another in its
+//! place, [`explain`] tells what it would say.
 
 mod attach;
 mod detach;
@@ -22,6 +22,7 @@ mod naming;
 mod reconcile;
 mod reload;
 mod renew;
+mod resync;
 mod rules;
 mod table;
 

@@ -313,3 +313,48 @@ fn case_33_a_stopped_daemon_goes_on_where_it_was() {
     client.wait(LATER);
     eventually(LATER, || site.only(&[]));
 }
+
+/// More messages than any buffer holds, of which the daemon hears nothing.
+fn overrun(site: &mut Site, meanwhile: &str) {
+    let before = site.daemon.log().matches("messages of the kernel were lost").count();
+    site.daemon.process().signal(Signal::STOP);
+    site.host.sh("for i in $(seq 20000); do echo link set lo mtu $((60000 + i % 2)); done | ip -batch -
+                  ip link set lo mtu 65536");
+    site.host.sh(meanwhile);
+    site.daemon.process().signal(Signal::CONT);
+    eventually(LATER, || {
+        let lost = site.daemon.log().matches("messages of the kernel were lost").count() > before;
+        if lost { Ok(()) } else { Err("nothing was lost") }
+    });
+}
+
+#[test]
+fn case_32_who_attaches_while_the_daemon_looks_again_is_not_taken_for_gone() {
+    const GO_ON: &str = "/run/v6pod-fault-go-on";
+    let mut site = Site::new();
+    site.restart_with("hold:resync.begun");
+    let (ended, _) = site.attach("ended");
+    let (_kept, kept) = site.attach("kept");
+    ended.kill();
+    eventually(LATER, || site.only(&[&kept.id]));
+    overrun(&mut site, "true");
+    let says = |site: &Site, what: &str| {
+        if site.daemon.log().contains(what) { Ok(()) } else { Err(format!("no {what:?}")) }
+    };
+    eventually(LATER, || says(&site, "a thread is held"));
+    // In the middle of it: the daemon has begun to look, and is not done.
+    let (_new, new) = site.attach("new");
+    says(&site, "looked for what lost messages told").expect_err("it was not held");
+    site.host.write(GO_ON, "");
+    eventually(LATER, || says(&site, "looked for what lost messages told"));
+    site.only(&[&kept.id, &new.id]).expect("nobody was cut off");
+    site.whole(&new, "new").expect("the new one is whole");
+    // And what did end is found.
+    let (gone, _) = site.attach("gone");
+    let pid = gone.pids()[0];
+    overrun(
+        &mut site,
+        &format!("kill -9 {pid}; until [ $(ip -o link show type veth | wc -l) = 2 ]; do sleep 0.05; done"),
+    );
+    eventually(LATER, || site.only(&[&kept.id, &new.id]));
+}
