@@ -278,7 +278,11 @@ impl Guard for Nftables {
                 unlimit(&before, !state.admitted.are_others_limited(before.id), batch);
             }
         });
-        outcome.map_err(Error::step("dismissing from", OBJECT))
+        outcome.map_err(|error| {
+            // The kernel still has it: who tries again shall find it.
+            state.admitted.insert(before);
+            Error::step("dismissing from", OBJECT)(error)
+        })
     }
 
     fn check(&self, attachment: &Attachment) -> Vec<String> {
