@@ -89,7 +89,8 @@ pub enum Error {
     /// The name is taken.
     #[error("the name {0} is taken by another container: choose another name, or stop that one")]
     NameTaken(crate::model::Name),
-    /// The namespace has an attachment of somebody else's making.
+    /// The namespace has an attachment of somebody else's making. Told to nobody who could not see its link
+    /// there: only who has every right over a namespace gets as far as this.
     #[error("this namespace is attached already, by another user")]
     AttachedByAnother,
     /// The MTU is more than the network's.
