@@ -6,14 +6,15 @@ use clap::{Parser, Subcommand};
 
 use crate::ports::Ports;
 use crate::time::{self, Window};
+use crate::values;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it worked
   1  it failed, something is wrong (check, status), or you may not (can-i)
   2  the command line is wrong
-  3  there is no such attachment, network, process or file, or nothing was found
-  4  v6podd is not running";
+  3  there is no such attachment, network, process, file or user, or nothing was found
+  4  v6podd is not running, or went away";
 
 const ATTACH_NOTES: &str = "\
 Without a COMMAND the attachment lives as long as the namespace.
@@ -60,7 +61,7 @@ pub struct Args {
     #[arg(long, global = true)]
     pub json: bool,
     /// The daemon's socket [default: $V6POD_SOCKET, or /run/v6pod/v6pod.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_parser = values::absolute())]
     pub socket: Option<PathBuf>,
 }
 
@@ -74,7 +75,7 @@ pub enum Command {
     Show(Which),
     /// Print the attachments there are, then every change as it happens
     ///
-    /// It ends with Ctrl-C, or, with exit code 1, when the daemon goes away.
+    /// It ends with Ctrl-C, or, with exit code 4, when the daemon goes away.
     Watch,
     /// Show the daemon, its networks and its registries
     ///
@@ -256,13 +257,13 @@ pub struct Attach {
     #[arg(long, value_name = "ID")]
     pub container_id: Option<String>,
     /// The name of the interface inside [default: v6pod0]
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", value_parser = values::interface)]
     pub interface: Option<String>,
     /// A fixed address inside the network's prefix
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<Ipv6Addr>,
     /// A fixed MAC address, and with it the address, where the network allows fixed ones
-    #[arg(long, value_name = "MAC")]
+    #[arg(long, value_name = "MAC", value_parser = values::mac)]
     pub mac: Option<String>,
     /// The MTU in octets, at most the network's
     #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u32).range(1280..=65535))]
@@ -274,7 +275,7 @@ pub struct Attach {
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
     /// What may reach it: open, established, or ports such as 80/tcp,5000-5010/udp [default: open]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "WHAT", value_parser = values::inbound)]
     pub inbound: Option<String>,
     /// Do not install a default route
     #[arg(long)]

@@ -162,7 +162,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Variable(_) => USAGE,
-            Self::Away { .. } | Self::HungUp { .. } => AWAY,
+            Self::Away { .. } | Self::HungUp { .. } | Self::WatchOver => AWAY,
             Self::Refused { status, .. } => match status.code() {
                 Code::NotFound => NOT_FOUND,
                 Code::Unavailable => AWAY,

@@ -22,5 +22,6 @@ mod table;
 mod text;
 mod time;
 mod users;
+mod values;
 
 pub use run::main;

@@ -286,7 +286,7 @@ fn events() -> Answers {
 fn watch_until_the_daemon_ends_it() {
     let site = Site::new(Answers { watch_ends: true, ..events() });
     let watch = site.run(&["watch"]);
-    assert_eq!(watch.code, Some(1));
+    assert_eq!(watch.code, Some(4));
     assert_eq!(watch.stderr, "v6pod: v6podd went away: start v6pod watch again when it is back\n");
     let lines: Vec<_> = watch.stdout.lines().map(|line| line.split_once("  ").unwrap()).collect();
     let rest = "2001:db8::242:ac11:2  web  default  c0ffee012345";
@@ -405,7 +405,11 @@ fn the_socket_is_closed_to_the_user() {
 #[test]
 fn a_wrong_command_line() {
     let site = Site::new(Answers::default());
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 12] = [
+        &["attach", "--mac", "zz", "1"],
+        &["attach", "--inbound", "foo", "1"],
+        &["attach", "--interface", "a/b", "1"],
+        &["list", "--socket", "rel"],
         &[],
         &["lst"],
         &["show"],
@@ -429,7 +433,7 @@ fn help_tells_the_exit_codes() {
     let help = program(&["--help"]).output().unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
     assert_eq!(help.status.code(), Some(0));
-    for line in ["  2  the command line is wrong", "  4  v6podd is not running"] {
+    for line in ["  2  the command line is wrong", "  4  v6podd is not running, or went away"] {
         assert!(text.contains(line), "{text}");
     }
     assert_eq!(
