@@ -118,16 +118,12 @@ impl Grpc {
         let all = self.service.registries().status_for(&|address| gateways.contains(&address));
         all.into_iter().map(status).collect()
     }
-}
 
-#[tonic::async_trait]
-impl attachments_server::Attachments for Grpc {
-    async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
-        let caller = caller(&request)?;
+    async fn attach(&self, caller: &Caller, request: &v1::ActivateRequest) -> Answer<v1::ActivateResponse> {
         // Whatever comes of this call: what was passed for it is not there for the next.
         let passed = caller.take();
         let subject = self.service.subject(caller.peer()).await?;
-        let wish = match Wish::check(request.get_ref()).map_err(Error::from) {
+        let wish = match Wish::check(request).map_err(Error::from) {
             Ok(_) if passed.namespace.is_none() => Err(Error::from(auth::Error::NoDescriptor)),
             checked => checked,
         };
@@ -147,6 +143,17 @@ impl attachments_server::Attachments for Grpc {
             created,
             dns_servers: self.dns_servers(&attachment),
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl attachments_server::Attachments for Grpc {
+    async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
+        let caller = caller(&request)?;
+        // podman shows nobody what its helper was told.
+        self.attach(&caller, request.get_ref()).await.inspect_err(|status| {
+            tracing::info!(uid = caller.peer().uid(), code = ?status.code(), error = status.message(), "not attached");
+        })
     }
 
     async fn deactivate(&self, request: Request<v1::DeactivateRequest>) -> Answer<v1::DeactivateResponse> {

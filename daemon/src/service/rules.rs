@@ -150,9 +150,7 @@ impl Service {
         let usage = self.table().usage(subject.account, network);
         // Of nothing at all nothing is left.
         let left = rule.allow.then(|| self.left(subject, rule, usage));
-        let refusal = Refusal { left, ..refusal };
-        tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
-        Error::Refused(refusal)
+        Error::Refused(Refusal { left, ..refusal })
     }
 
     /// A refusal that tells what is left.
@@ -163,9 +161,7 @@ impl Service {
 
     fn refusal(&self, subject: &Subject, rule: &Rule, usage: Usage, why: Why) -> Refusal {
         let left = Some(self.left(subject, rule, usage));
-        let refusal = Refusal { why, origin: rule.origin.clone(), left };
-        tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
-        refusal
+        Refusal { why, origin: rule.origin.clone(), left }
     }
 
     /// What is left to a user under a rule.
