@@ -86,3 +86,35 @@ fn of_what_a_newer_v6podd_left() {
     assert_eq!(running.difference(&site.host.snapshot()), "");
     assert_eq!(site.files(), files);
 }
+
+/// Listens on the daemon's path, where that is a file of alice's own: in a mount namespace of hers.
+const IMPOSTOR: &str = "\
+mount -t tmpfs none /run && mkdir /run/v6pod && exec python3 -c \"
+import signal, socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('/run/v6pod/v6pod.sock')
+listener.listen()
+print('listening', flush=True)
+signal.pause()\"";
+
+#[test]
+fn not_because_a_user_listens_in_a_place_of_their_own() {
+    let site = Site::new();
+    let mut daemon = site.daemon("");
+    let (_namespace, _) = site.attach("web");
+    // It leaves its socket behind.
+    daemon.kill9();
+    let impostor = site.alice().spawn(["unshare", "-Urm", "sh", "-c", IMPOSTOR]);
+    eventually(Duration::from_secs(10), || {
+        if impostor.log().contains("listening") { Ok(()) } else { Err(impostor.log()) }
+    });
+    // The attack: the kernel lists it as if it were the daemon's.
+    let list = site.host.run(["cat", "/proc/net/unix"]).stdout;
+    assert!(
+        list.lines().any(|line| line.contains(" 00010000 ") && line.ends_with(" /run/v6pod/v6pod.sock")),
+        "{list}"
+    );
+    site.cleanup(&[]);
+    assert!(!site.has("/run/v6pod") && site.state() == ["audit"], "{}", site.files());
+    site.is_as_before();
+}
