@@ -80,7 +80,9 @@ impl Service {
     fn give_up(&self, attachment: &Attachment, reason: Reason) {
         let mut table = self.table();
         table.note_refused(attachment.id);
-        table.set_state(attachment.id, State::Active);
+        if let Some(attachment) = table.set_state(attachment.id, State::Active) {
+            self.tell(Change::Changed, &attachment);
+        }
         drop(table);
         self.settled.notify_all();
         self.try_later(attachment, reason);
