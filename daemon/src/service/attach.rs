@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Change, Error, Net, PATIENCE, Service,
+    detach::OnPanic,
     naming::{Namer, Naming},
     table::Table,
 };
@@ -245,6 +246,7 @@ impl Service {
         attachment: &Attachment,
         lease: Option<&Arc<Lease>>,
     ) -> Result<Attachment, Error> {
+        let _given_up = OnPanic { service: self, attachment, reason: Reason::Gone };
         self.parts.store.write(attachment)?;
         Fault.after("attach.recorded")?;
         self.parts.guard.admit(attachment)?;
