@@ -3,6 +3,7 @@
 //!
 //! `V6POD_FAULT=attach.link` kills the daemon with SIGKILL right after that step;
 //! `V6POD_FAULT=fail:attach.link` makes the step fail, the first time, as if the kernel had refused it;
+//! `V6POD_FAULT=panic:attach.link` makes the thread panic there, the first time;
 //! `V6POD_FAULT=stop:attach.link` stops it there, the first time, until it gets SIGCONT;
 //! `V6POD_FAULT=hang:attach.link` lets the thread hang there, every time;
 //! `V6POD_FAULT=hold:resync.begun` keeps the thread there, the first time, until there is a file [`GO_ON`].
@@ -76,6 +77,7 @@ impl Fault {
                 }
                 return Ok(());
             }
+            "panic" => panic!("a test asked for this"),
             "fail" => return Err(io::Error::other("a test asked for this failure")),
             "stop" => rustix::process::Signal::STOP,
             _ => rustix::process::Signal::KILL,

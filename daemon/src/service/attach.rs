@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Change, Error, Net, PATIENCE, Service,
+    detach::OnPanic,
     naming::{Namer, Naming},
     table::Table,
 };
@@ -247,6 +248,7 @@ impl Service {
         attachment: &Attachment,
         lease: Option<&Arc<Lease>>,
     ) -> Result<Attachment, Error> {
+        let _given_up = OnPanic { service: self, attachment, reason: Reason::Gone };
         self.parts.store.write(attachment)?;
         Fault.after("attach.recorded")?;
         self.parts.guard.admit(attachment)?;

@@ -45,7 +45,7 @@ impl Service {
 
     fn carry_out_detach(&self, attachment: &Attachment, reason: Reason) -> Result<(), Error> {
         let id = attachment.id;
-        if let Err(error) = self.undo_everything(attachment) {
+        if let Err(error) = self.undo_everything(attachment, reason) {
             // The record stays, so that the next start tries again if we do not succeed before; so does the
             // address, which may still be in use. The name is free.
             tracing::error!(%id, uid = attachment.uid, %error, "not detached; it is tried again");
@@ -59,7 +59,8 @@ impl Service {
         Ok(())
     }
 
-    fn undo_everything(&self, attachment: &Attachment) -> Result<(), Error> {
+    fn undo_everything(&self, attachment: &Attachment, reason: Reason) -> Result<(), Error> {
+        let _given_up = OnPanic { service: self, attachment, reason };
         Fault.after("detach.withdrawn")?;
         if let Err(error) = self.parts.store.write(attachment) {
             // A full disk does not keep a link alive, and erasing the record needs no room.
@@ -97,5 +98,21 @@ impl Service {
         });
         let (table, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         if table.get(attachment.id).is_some() { Err(Error::Busy) } else { Ok(attachment) }
+    }
+}
+
+/// If work on an attachment panics, it is given up, so that it is detached later and nobody waits for ever.
+pub(super) struct OnPanic<'a> {
+    pub(super) service: &'a Service,
+    pub(super) attachment: &'a Attachment,
+    /// Why it is detached then.
+    pub(super) reason: Reason,
+}
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.service.give_up(self.attachment, self.reason);
+        }
     }
 }

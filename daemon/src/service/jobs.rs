@@ -5,19 +5,25 @@
 //! runs to its end whether or not anybody still waits for it. How many run at once is bounded; attaches
 //! and detaches have their own bounds, so that neither starves the other. Of one user's jobs only a few run
 //! at once and the rest wait for those, so that whoever comes next waits for a few of each user's and not
-//! for all that somebody has asked for.
+//! for all that somebody has asked for. If no thread can be made, who waits is told; what nobody waits for is
+//! begun later.
 
 use std::{
     collections::HashMap,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::sleep,
+};
 
 use super::Error;
+use crate::backoff;
 
 /// Attaches at once. The kernel's RTNL lock lets one work at a time; more only overlap the rest.
 const ATTACHES: AtOnce = AtOnce { all: 8, user: 1 };
@@ -55,7 +61,8 @@ impl Jobs {
     /// Runs an attach for a user and gives what it gives.
     ///
     /// # Errors
-    /// [`Error::Stopping`]: also, no thread could be made; [`Error::TooMuchAtOnce`].
+    /// [`Error::Stopping`]; [`Error::TooMuchAtOnce`]; [`Error::Internal`]: no thread could be made, or the job
+    /// panicked.
     pub async fn attach<T: Send + 'static>(
         &self,
         user: u32,
@@ -76,9 +83,9 @@ impl Jobs {
         self.detaches.ask(user, job).await
     }
 
-    /// Runs a detach of something of this user's that nobody asked for. Begun at once; to be awaited or not.
+    /// Runs a detach of something of this user's that nobody asked for, sooner or later.
     pub fn detach(&self, user: u32, job: impl FnOnce() + Send + 'static) {
-        drop(Place::take(&self.detaches, user).run(job));
+        drop(Place::take(&self.detaches, user).run(job, Patience::Endless));
     }
 
     /// Lets running jobs end and starts no more; false: some were still running when time was up.
@@ -91,9 +98,21 @@ impl Jobs {
     }
 }
 
+/// What a thread does.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Whether a job waits for a thread if none can be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    None,
+    Endless,
+}
+
 /// Jobs of one kind.
 struct Queue {
     at_once: AtOnce,
+    /// Makes a thread.
+    start: fn(Work) -> io::Result<()>,
     running: Arc<Semaphore>,
     users: Mutex<HashMap<u32, User>>,
 }
@@ -107,7 +126,7 @@ struct User {
 impl Queue {
     fn new(at_once: AtOnce) -> Self {
         let running = Arc::new(Semaphore::new(at_once.all as usize));
-        Self { at_once, running, users: Mutex::default() }
+        Self { at_once, start, running, users: Mutex::default() }
     }
 
     async fn ask<T: Send + 'static>(
@@ -119,7 +138,39 @@ impl Queue {
         if place.number > WAITING {
             return Err(Error::TooMuchAtOnce);
         }
-        place.run(job).await.map_err(|_| Error::Stopping)
+        Ok(place.run(job, Patience::None).await.map_err(|_| Error::Stopping)??)
+    }
+
+    /// Calls this on a thread of its own, when it is its turn; or here, with the error, if no thread can be made
+    /// and there is no patience. Not at all if the daemon is stopping.
+    async fn begin(
+        &self,
+        patience: Patience,
+        job: impl FnOnce(io::Result<OwnedSemaphorePermit>) + Send + 'static,
+    ) {
+        // A thread that cannot be made takes along what it was given.
+        let job = Arc::new(Mutex::new(Some(job)));
+        let take = |job: &Mutex<Option<_>>| job.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut failures = 0;
+        loop {
+            let Ok(permit) = Arc::clone(&self.running).acquire_owned().await else { return };
+            let given = Arc::clone(&job);
+            let work = move || {
+                if let Some(job) = take(&given) {
+                    job(Ok(permit));
+                }
+            };
+            let Err(error) = (self.start)(Box::new(work)) else { return };
+            tracing::error!(%error, "no thread for a job: raise TasksMax, or ulimit -u");
+            if patience == Patience::None {
+                if let Some(job) = take(&job) {
+                    job(Err(error));
+                }
+                return;
+            }
+            failures += 1;
+            sleep(backoff::after(failures)).await;
+        }
     }
 
     async fn drain(&self) {
@@ -150,19 +201,29 @@ impl Place {
         Self { queue: Arc::clone(queue), user, turns: Arc::clone(&entry.turns), number: entry.jobs }
     }
 
-    fn run<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    fn run<T: Send + 'static>(
+        self,
+        job: impl FnOnce() -> T + Send + 'static,
+        patience: Patience,
+    ) -> oneshot::Receiver<io::Result<T>> {
         let (done, result) = oneshot::channel();
         tokio::spawn(async move {
-            let (turns, running) = (Arc::clone(&self.turns), Arc::clone(&self.queue.running));
+            let (turns, queue) = (Arc::clone(&self.turns), Arc::clone(&self.queue));
             let Ok(turn) = turns.acquire_owned().await else { return };
-            let Ok(permit) = running.acquire_owned().await else { return };
-            if let Err(error) = start(move || {
-                let outcome = job();
-                drop((permit, turn, self));
-                let _ = done.send(outcome);
-            }) {
-                tracing::error!(%error, "no thread for a job: raise TasksMax, or ulimit -u");
-            }
+            queue
+                .begin(patience, move |thread| {
+                    let outcome = thread.and_then(|permit| {
+                        // What it was about, `OnPanic` has given up by then.
+                        let outcome = catch_unwind(AssertUnwindSafe(job));
+                        drop(permit);
+                        outcome
+                            .map_err(|_| io::Error::other("v6podd failed in an unforeseen way: see its log"))
+                    });
+                    // Whoever is told shall find the place free.
+                    drop((turn, self));
+                    let _ = done.send(outcome);
+                })
+                .await;
         });
         result
     }
@@ -180,13 +241,16 @@ impl Drop for Place {
     }
 }
 
-fn start(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name("job".to_owned()).stack_size(STACK).spawn(job).map(drop)
+fn start(work: Work) -> io::Result<()> {
+    thread::Builder::new().name("job".to_owned()).stack_size(STACK).spawn(work).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
 
     use super::*;
 
@@ -242,5 +306,32 @@ mod tests {
         drop(end);
         assert!(jobs.drain(Duration::from_secs(10)).await);
         assert!(matches!(jobs.detach_waiting(1, || ()).await, Err(Error::Stopping)));
+    }
+
+    #[tokio::test]
+    async fn without_a_thread_who_waits_is_told_and_the_rest_is_done_later() {
+        static REFUSALS: AtomicUsize = AtomicUsize::new(2);
+        let scarce: fn(Work) -> io::Result<()> = |work| {
+            let refuse =
+                REFUSALS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if refuse.is_ok() { Err(io::ErrorKind::WouldBlock.into()) } else { start(work) }
+        };
+        let queue = || Arc::new(Queue { start: scarce, ..Queue::new(DETACHES) });
+        let jobs = Jobs { attaches: queue(), detaches: queue() };
+        let outcome = jobs.attach(1, || ()).await;
+        assert!(matches!(&outcome, Err(Error::Internal(error)) if error.kind() == io::ErrorKind::WouldBlock));
+        let (done, is_done) = oneshot::channel();
+        jobs.detach(1, || done.send(()).unwrap());
+        is_done.await.expect("it was begun after all");
+        assert_eq!(REFUSALS.load(Ordering::SeqCst), 0);
+        assert!(jobs.attaches.users().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_not_taken_for_the_daemons_end() {
+        let jobs = Jobs::default();
+        let outcome = jobs.detach_waiting(1, || panic!("a test asked for it")).await;
+        assert!(matches!(outcome, Err(Error::Internal(_))), "{outcome:?}");
+        jobs.detach_waiting(1, || ()).await.unwrap();
     }
 }

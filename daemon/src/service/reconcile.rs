@@ -12,7 +12,7 @@ use crate::{
     auth::{Found, Holders, Lease},
     guard,
     model::{Attachment, State},
-    network::{self, netlink::Socket},
+    network::{self, bridge::gone_is_fine, netlink::Socket},
 };
 
 /// What was found at a start.
@@ -73,7 +73,8 @@ impl Service {
         for (id, link) in network::marked_links()? {
             if !kept.contains(&id) {
                 tracing::warn!(link = link.name, %id, "removing a link of ours that has no record");
-                Socket::open()?.delete_link(link.index)?;
+                // Its namespace may end just now.
+                gone_is_fine(Socket::open()?.delete_link(link.index))?;
                 outcome.orphans += 1;
             }
         }
@@ -160,7 +161,7 @@ impl Service {
 fn remove_link(attachment: &Attachment) -> std::io::Result<()> {
     let mut socket = Socket::open()?;
     match socket.link_by_name(&attachment.id.host_interface()) {
-        Ok(link) => socket.delete_link(link.index),
-        Err(_) => Ok(()),
+        Ok(link) => gone_is_fine(socket.delete_link(link.index)),
+        Err(error) => gone_is_fine(Err(error)),
     }
 }

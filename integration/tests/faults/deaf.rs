@@ -1,8 +1,8 @@
 //! The kernel's news cannot be read, for once: it goes on, and what was told meanwhile is found.
 
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{LATER, Site};
+use crate::site::Site;
 
 #[track_caller]
 fn wait_for(site: &Site, words: &str) {

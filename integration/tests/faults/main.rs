@@ -8,6 +8,7 @@ mod admin;
 mod deaf;
 mod disk;
 mod fail;
+mod given_up;
 mod kill;
 mod lifetime;
 mod site;
