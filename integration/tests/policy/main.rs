@@ -13,6 +13,7 @@ mod holder;
 mod edge;
 mod evasion;
 mod explain;
+mod hanging;
 mod names;
 mod podman;
 mod quota;
