@@ -20,6 +20,11 @@ pub const LATER: Duration = Duration::from_secs(30);
 /// For so long a test watches that something does not happen.
 pub const SOON: Duration = Duration::from_secs(2);
 
+/// curl(1) for a page, quietly: waits for a server that does not listen yet.
+pub fn curl(url: &str) -> [&str; 6] {
+    ["/usr/bin/curl", "-sfm9", "--retry", "9", "--retry-connrefused", url]
+}
+
 /// Calls `attempt` until it succeeds and returns its value; panics with its last error after `limit`.
 #[track_caller]
 pub fn eventually<T, E: Display>(limit: Duration, mut attempt: impl FnMut() -> Result<T, E>) -> T {

@@ -64,13 +64,13 @@ fn two_hosts_run_containers_and_reach_each_other() {
     });
     let (link, other_link) = (net.join(&one), net.join(&other));
 
-    one.run(["ping", "-6", "-c1", "-W2", &other_link.address]);
-    other.run(["ping", "-6", "-c1", "-W2", Net::OUTSIDE]);
-    one.run(["ping", "-4", "-c1", "-W2", &other_link.address_v4]);
+    one.run(["ping", "-6", "-c1", "-w10", &other_link.address]);
+    other.run(["ping", "-6", "-c1", "-w10", Net::OUTSIDE]);
+    one.run(["ping", "-4", "-c1", "-w10", &other_link.address_v4]);
 
     // The /80 is routed: an address of it is reached from the other host.
     one.run(["ip", "address", "add", &format!("{}/128", link.gateway), "dev", "lo"]);
-    other.run(["ping", "-6", "-c1", "-W2", &link.gateway]);
+    other.run(["ping", "-6", "-c1", "-w10", &link.gateway]);
 
     // The containers have slirp4netns' network, as without v6pod.
     let alice = other.user("alice");
@@ -79,7 +79,7 @@ fn two_hosts_run_containers_and_reach_each_other() {
     net.cut(&link);
     other.try_run(["ping", "-6", "-c1", "-W1", &link.gateway]).expect_failure();
     net.mend(&link);
-    other.run(["ping", "-6", "-c1", "-W2", &link.gateway]);
+    other.run(["ping", "-6", "-c1", "-w10", &link.gateway]);
 
     // A link goes with its network namespace, so nothing keeps the host's alive.
     drop(one);

@@ -2,7 +2,7 @@
 //! than Linux 3.10 and without the ioctls that tell whose a namespace is. Only podman itself has all.
 
 use serde_json::Value;
-use v6pod_integration::{Daemon, Host, LATER, Link, Net, OLD_KERNEL, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Link, Net, OLD_KERNEL, User, curl, eventually};
 
 const LAUNCHER: &str = "/usr/local/bin/slirp4netns-on-an-old-kernel";
 
@@ -68,7 +68,7 @@ impl Site {
         let server = ["busybox", "httpd", "-f", "-p", "[::]:8080", "-h", "/var/www"];
         user.podman(start.iter().chain(&server));
         let address = self.resolved(name);
-        let page = self.host.run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
+        let page = self.host.run(curl(&format!("http://[{address}]:8080/")));
         assert_eq!(page.text(), "hello from a container");
         address
     }
@@ -106,7 +106,7 @@ fn the_main_job(site: Site) -> Site {
     let slirp4netns = alice.run(["pgrep", "-u", alice.name(), "slirp4netns"]);
     site.sees_an_old_kernel(slirp4netns.text());
     let shop = site.serve(&bob, "shop");
-    alice.podman(["exec", "web", "ping", "-6", "-c1", "-W2", &shop]);
+    alice.podman(["exec", "web", "ping", "-6", "-c1", "-w10", &shop]);
     let ports = site.host.run(["bridge", "-d", "link"]);
     assert!(ports.stdout.contains("v6p") && !ports.stdout.contains("isolated on"), "{ports}");
     let page = bob.podman(["exec", "shop", "wget", "-qO-", &format!("http://[{web}]:8080/")]);
@@ -126,7 +126,7 @@ fn a_killed_daemon_finds_its_containers_and_their_leases_again() {
     let web = site.serve(&alice, "web");
     site.daemon.kill9();
     site.daemon.start();
-    site.host.run(["ping", "-6", "-c1", "-W2", &web]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &web]);
     assert_eq!(site.resolved("web"), web);
     alice.podman(["stop", "-t", "0", "web"]);
     site.nothing_is_left();

@@ -114,7 +114,7 @@ impl Site {
         });
         let seen = format!("[{}]:", self.other_link.address);
         eventually(LATER, || if kit.log().contains(&seen) { Ok(()) } else { Err(kit.to_string()) });
-        self.other.run(["ping", "-6", "-c1", "-W2", address]);
+        self.other.run(["ping", "-6", "-c1", "-w10", address]);
 
         let inside = format!("--net={}", self.namespace());
         let server = self.other.spawn([
@@ -134,7 +134,7 @@ impl Site {
         });
         let seen = format!("[{address}]:");
         eventually(LATER, || if server.log().contains(&seen) { Ok(()) } else { Err(server.to_string()) });
-        self.host.run(["nsenter", &inside, "--", "ping", "-6", "-c1", "-W2", &self.other_link.address]);
+        self.host.run(["nsenter", &inside, "--", "ping", "-6", "-c1", "-w10", &self.other_link.address]);
     }
 }
 

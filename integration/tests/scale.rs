@@ -194,8 +194,8 @@ fn three_hundred_are_attached_and_detached() {
 /// The first of each user reaches the gateway, with its own address.
 fn reaches_the_host(site: &Site, namespaces: &[Namespaces], made: &[Vec<Attached>]) {
     for (namespaces, made) in namespaces.iter().zip(made) {
-        namespaces.inside(&["ping", "-6", "-c1", "-W2", "2001:db8:1::1"]).run();
-        site.host.run(["ping", "-6", "-c1", "-W2", &made[EACH - 1].address]);
+        namespaces.inside(&["ping", "-6", "-c1", "-w10", "2001:db8:1::1"]).run();
+        site.host.run(["ping", "-6", "-c1", "-w10", &made[EACH - 1].address]);
     }
 }
 

@@ -67,7 +67,7 @@ fn the_kept_state_is_read() {
     assert_eq!((&shown["address"], &shown["name"]), (&one.address.as_str().into(), &"web".into()), "{shown}");
     assert_eq!((&shown["inbound"], &shown["aliases"][0]), (&"80/tcp".into(), &"www".into()), "{shown}");
     host.run(["v6pod", "check", &one.id]);
-    namespace.inside(&["ping", "-6", "-c1", "-W2", "2001:db8:1::1"]).run();
+    namespace.inside(&["ping", "-6", "-c1", "-w10", "2001:db8:1::1"]).run();
     // The audit of that time, too.
     let history = host.run(["v6pod", "history", "--json", ADDRESS]).json();
     assert!(history.to_string().contains("0123456789abcdef"), "{history}");
@@ -114,7 +114,7 @@ fn newer_state_is_refused_with_nothing_touched() {
     }
     daemon.start();
     host.run(["v6pod", "check", &one.id]);
-    namespace.inside(&["ping", "-6", "-c1", "-W2", "2001:db8:1::1"]).run();
+    namespace.inside(&["ping", "-6", "-c1", "-w10", "2001:db8:1::1"]).run();
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn the_unit_takes_nothing_that_is_needed() {
             first["address"].as_str().map(str::to_owned).ok_or_else(|| first.to_string())
         });
         let whole = |site: &Site| {
-            site.host.run(["ping", "-6", "-c1", "-W2", &address]);
+            site.host.run(["ping", "-6", "-c1", "-w10", &address]);
             site.beside(&["v6pod", "check", "web"]).run();
             let found = site.host.run(["dig", "+short", "@2001:db8:1::1", "web.v6pod", "AAAA"]);
             assert_eq!(found.text(), address, "{found}");

@@ -35,8 +35,23 @@ fn pace(site: &Site) -> Duration {
     took.sort_unstable();
     namespaces.kill();
     eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("some are left") });
-    assert!(took[took.len() - 1] < Duration::from_secs(5), "{took:?}");
+    assert!(took[took.len() - 1] < LATER / 2, "{took:?}");
     took[took.len() / 4]
+}
+
+/// Attaches take as long as on a quiet disk, at least once in a few times: the machine does other things too, and
+/// who waited for the disk would wait each time.
+#[track_caller]
+fn keeps_pace(site: &Site, quiet: Duration) {
+    let mut paces = Vec::new();
+    while paces.len() < 5 {
+        let busy = pace(site);
+        if busy < quiet * 2 + Duration::from_millis(2) {
+            return;
+        }
+        paces.push(busy);
+    }
+    panic!("{paces:?}, on a quiet disk {quiet:?}");
 }
 
 #[test]
@@ -68,8 +83,7 @@ fn a_full_disk_fails_and_delays_nobody() {
     // More than is kept for later.
     let many = Namespaces::new(&site.alice, 8);
     cycle(&site, &many, 80);
-    let busy = pace(&site);
-    assert!(busy < quiet * 2 + Duration::from_millis(2), "{busy:?}, on a quiet disk {quiet:?}");
+    keeps_pace(&site, quiet);
     let lost = site.status()["lost"].as_u64().expect("a number");
     assert!(lost > 100, "{lost}");
     let (_live, live) = site.attach(&site.bob, "live");
@@ -93,8 +107,7 @@ fn a_disk_that_hangs_delays_nobody() {
     let pipe = format!("mkdir -p {FOLDER} && mkfifo {FOLDER}/audit.log");
     let mut site = Site::prepared("", &pipe);
     let quiet = pace(&Site::new(""));
-    let busy = pace(&site);
-    assert!(busy < quiet * 2 + Duration::from_millis(2), "{busy:?}, on a quiet disk {quiet:?}");
+    keeps_pace(&site, quiet);
     // More than the queue takes.
     let many = Namespaces::new(&site.alice, 8);
     cycle(&site, &many, 320);
@@ -105,7 +118,7 @@ fn a_disk_that_hangs_delays_nobody() {
     let start = Instant::now();
     let asked = site.asking(&[]).try_run().expect_failure();
     assert!(asked.stderr.contains("try again") && asked.status.code() == Some(4), "{asked}");
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(start.elapsed() < LATER / 2, "{:?}", start.elapsed());
     // It ends all the same, and the next start knows what lasts.
     site.daemon.stop();
     fs::remove_file(site.file("audit.log")).expect("it can be removed");

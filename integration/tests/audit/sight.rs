@@ -1,7 +1,7 @@
 //! What another user finds: nothing, and no sign that there is something. And what it costs the others.
 
 use std::{
-    fs,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -66,26 +66,39 @@ fn a_user_who_asks_all_the_time_is_served_one_answer_at_a_time() {
     site.daemon.start();
     let pid = site.daemon.process().pid();
 
+    let at_rest = Instant::now();
+    assert!(!site.history(&["--limit", "10"]).is_empty());
+    let at_rest = at_rest.elapsed();
+    let (_namespace, quiet) = site.attach(&site.bob, "quiet");
+
     let ask = "while :; do v6pod history --json 2001:db8:1::dead >/dev/null 2>&1; done";
     let askers: Vec<Background> = (0..12).map(|_| site.alice.spawn(["bash", "-c", ask])).collect();
     let start = Instant::now();
     let (mut crowded, mut busy, mut looks) = (0, 0, 0);
-    while start.elapsed() < Duration::from_secs(4) {
+    while busy < 400 {
+        assert!(start.elapsed() < 2 * LATER, "of {looks} looks {busy} saw a search: this is no attack");
         let searching = threads(pid, "history");
         looks += 1;
         busy += usize::from(searching > 0);
-        // A thread that is done may still be there when the next one begins.
-        crowded += usize::from(searching > 1);
+        // Threads that are done may still be there when the next one begins: they are in nobody's way.
+        crowded += usize::from(searching > 2);
+        thread::sleep(Duration::from_millis(5));
     }
-    eprintln!("of {looks} looks {busy} saw a search and {crowded} saw two");
-    assert!(busy * 2 > looks && crowded * 10 < looks, "{busy} and {crowded} of {looks}");
+    eprintln!("of {looks} looks {busy} saw a search and {crowded} saw more than two threads");
+    assert!(crowded * 4 < busy, "{crowded} of {busy}");
     // Meanwhile others are served: root a search, bob an attachment.
     let start = Instant::now();
     assert!(!site.history(&["--limit", "10"]).is_empty());
     let searched = start.elapsed();
-    let (_namespace, attached) = site.attach(&site.bob, "bob");
-    eprintln!("under fire a search took {searched:?} and an attach {:?}", attached.took);
-    assert!(searched < Duration::from_secs(5) && attached.took < Duration::from_secs(1));
+    // The best of three: what else the machine does is not counted.
+    let attached = ["one", "two", "three"].map(|name| site.attach(&site.bob, name).1.took);
+    eprintln!(
+        "under fire a search took {searched:?}, at rest {at_rest:?}; attaches {attached:?}, at rest {:?}",
+        quiet.took
+    );
+    // Behind twelve others it would take as long as theirs.
+    assert!(searched < at_rest * 8 + Duration::from_secs(5), "{searched:?}, at rest {at_rest:?}");
+    assert!(attached.iter().any(|took| *took < quiet.took * 10 + Duration::from_secs(1)), "{attached:?}");
     drop(askers);
     // Who has gone is not searched for any more.
     v6pod_integration::eventually(LATER, || match threads(pid, "history") {

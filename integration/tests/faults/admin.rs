@@ -18,14 +18,14 @@ fn case_32_a_bridge_that_was_deleted_is_made_again() {
         site.host.run(["ip", "link", "delete", BRIDGE]);
         // Nobody has to call, and no start is needed.
         eventually(LATER, || site.whole(&first, "first"));
-        first_namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+        first_namespace.inside(&["ping", "-6", "-c1", "-w10", GATEWAY]).run();
     }
     // Somebody may call at that very moment.
     site.host.run(["ip", "link", "delete", BRIDGE]);
     let (second_namespace, second) = site.attach("second");
     eventually(LATER, || site.whole(&second, "second"));
     eventually(LATER, || site.whole(&first, "first"));
-    first_namespace.inside(&["ping", "-6", "-c1", "-W1", &second.address]).run();
+    first_namespace.inside(&["ping", "-6", "-c1", "-w10", &second.address]).run();
     first_namespace.kill();
     second_namespace.kill();
     eventually(LATER, || site.only(&[]));
@@ -37,7 +37,7 @@ fn case_32_a_bridge_that_is_only_joined_may_be_made_anew() {
     let make = "ip link add br0 type bridge; ip addr add 2001:db8:1::1/80 dev br0 nodad; ip link set br0 up";
     let site = Site::joined("br0", make);
     let (namespace, first) = site.attach("first");
-    namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+    namespace.inside(&["ping", "-6", "-c1", "-w10", GATEWAY]).run();
     site.host.run(["ip", "link", "delete", "br0"]);
     let problems = site.check(&first.id);
     assert!(problems.iter().any(|problem| problem.contains("br0")), "{problems:?}");
@@ -46,7 +46,7 @@ fn case_32_a_bridge_that_is_only_joined_may_be_made_anew() {
         problems if problems.is_empty() => Ok(()),
         problems => Err(format!("{problems:?}")),
     });
-    namespace.inside(&["ping", "-6", "-c1", "-W1", GATEWAY]).run();
+    namespace.inside(&["ping", "-6", "-c1", "-w10", GATEWAY]).run();
 }
 
 #[test]

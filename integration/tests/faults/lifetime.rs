@@ -308,7 +308,7 @@ fn case_33_a_stopped_daemon_goes_on_where_it_was() {
     web_namespace.kill();
     let ping = ["ping", "-6", "-c1", "-W1", &web.address];
     eventually(LATER, || if site.host.try_run(ping).success() { Err("it still answers") } else { Ok(()) });
-    site.host.run(["ping", "-6", "-c1", "-W1", GATEWAY]);
+    site.host.run(["ping", "-6", "-c1", "-w10", GATEWAY]);
     site.daemon.process().signal(Signal::CONT);
     client.wait(LATER);
     eventually(LATER, || site.only(&[]));

@@ -8,7 +8,7 @@ use crate::caller::{Caller, Site, messages};
 /// A watch that goes on until it is dropped.
 #[track_caller]
 fn watch(caller: &Caller) -> Background {
-    caller.grpcurl(&["-max-time", "60", "-d", "{}"], &["v6pod.v1.Attachments/Watch"]).spawn()
+    caller.grpcurl(&["-max-time", "300", "-d", "{}"], &["v6pod.v1.Attachments/Watch"]).spawn()
 }
 
 /// The events so far, as `KIND name`.

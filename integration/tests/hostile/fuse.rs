@@ -23,6 +23,7 @@ use crate::{
 
 const NO_NAMESPACE: &str = "the first descriptor that was passed is not a network namespace";
 const NO_LEASE: &str = "the second descriptor that was passed is not the read end of a pipe";
+
 /// The mounted file system, and who passes its files. The server ends first: who has one of them open waits
 /// for it in closing that.
 pub struct FileSystem {

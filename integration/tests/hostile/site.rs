@@ -23,6 +23,7 @@ pub const NETWORK: &str = "[network.default]\nprefix = \"2001:db8:1::/80\"\n";
 
 /// No call takes as long, whatever else the machine does: what an attacker holds up is held up until the test ends.
 const HANGS: Duration = Duration::from_secs(10);
+
 /// The parts are dropped in this order.
 pub struct Site {
     pub daemon: Daemon,

@@ -138,7 +138,7 @@ fn strangers_are_refused() {
     run(&carol, "far");
     let web = address(&alice, "web");
     // Whoever is refused could have been answered: packets go both ways.
-    carol.container_net("far", ["ping", "-c1", "-W5", GATEWAY]).run();
+    carol.container_net("far", ["ping", "-c1", "-w10", GATEWAY]).run();
 
     for question in
         [&["web.v6pod", "AAAA"][..], &["-x", &web], &["none.v6pod", "AAAA"], &["leak.example", "A"]]

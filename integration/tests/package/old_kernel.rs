@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use v6pod_integration::{Daemon, Host, LATER, Net, OLD_KERNEL, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Net, OLD_KERNEL, curl, eventually};
 
 use crate::made::{folder, package};
 
@@ -60,13 +60,13 @@ fn the_packaged_programs_do_the_main_job() {
         let address = answer.text().to_owned();
         if address.is_empty() { Err(format!("{answer}\n{}", daemon.log())) } else { Ok(address) }
     });
-    let page = net.router().run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
+    let page = net.router().run(curl(&format!("http://[{address}]:8080/")));
     assert_eq!(page.text(), "hello from a container");
     let list = || host.run([OLD_KERNEL, "v6pod", "list", "--json"]).json();
     assert_eq!(list()["attachments"][0]["address"], address);
     daemon.kill9();
     daemon.start();
-    host.run(["ping", "-6", "-c1", "-W2", &address]);
+    host.run(["ping", "-6", "-c1", "-w10", &address]);
     alice.podman(["stop", "-t", "0", "web"]);
     eventually(LATER, || match list()["attachments"].as_array() {
         Some(left) if !left.is_empty() => Err(format!("{left:?}\n{}", daemon.log())),

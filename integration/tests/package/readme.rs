@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use v6pod_integration::{Background, LATER, Signal, eventually};
+use v6pod_integration::{Background, LATER, Signal, curl, eventually};
 
 use crate::{
     made::{checkout, folder, package},
@@ -61,7 +61,7 @@ fn a_container_is_reached_by_its_name() {
     let [.., list, address] = &said[..] else { panic!("{said:?}") };
     let address = address.text();
     assert!(!address.is_empty() && list.stdout.contains(address), "{list}{address}\n{log}");
-    let page = root.host.run(["curl", "-sfm2", &format!("http://[{address}]:8080/")]);
+    let page = root.host.run(curl(&format!("http://[{address}]:8080/")));
     assert_eq!(page.text(), "hello");
     is_removed(&root, daemon.expect("it was started"));
 }

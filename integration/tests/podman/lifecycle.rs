@@ -62,7 +62,7 @@ fn a_restart_policy_brings_the_address_back() {
             if found == [first.clone()] { Ok(()) } else { Err(format!("{found:?}\n{}", site.daemon.log())) }
         });
         assert_eq!(address(&alice, "web"), first);
-        site.host.run(["ping", "-6", "-c1", "-W2", &first]);
+        site.host.run(["ping", "-6", "-c1", "-w10", &first]);
     }
 }
 
@@ -89,7 +89,7 @@ fn keep_id_passes_a_process_and_works_the_same() {
     alice.podman(["run", "-d", "--userns=keep-id", "--name", "web", "busybox", "sleep", "1000"]);
     let first = address(&alice, "web");
     assert_eq!(resolved(&site, "web"), first);
-    site.host.run(["ping", "-6", "-c1", "-W2", &first]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &first]);
     alice.podman(["stop", "-t", "0", "web"]);
     site.nothing_is_left();
     alice.podman(["start", "web"]);
@@ -129,7 +129,7 @@ fn two_users_may_run_containers_of_one_name_but_only_the_first_has_it() {
     assert_ne!(first, second);
     assert_eq!(resolved(&site, "web"), first, "who came first keeps the name");
     assert_eq!(site.names(), ["-", "web"]);
-    site.host.run(["ping", "-6", "-c1", "-W2", &second]);
+    site.host.run(["ping", "-6", "-c1", "-w10", &second]);
     // It is free again with its owner's container, and the next start takes it.
     alice.podman(["rm", "-f", "-t", "0", "web"]);
     site.names_become(&["-"]);

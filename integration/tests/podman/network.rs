@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use v6pod_integration::{Host, LATER, Net, User, eventually};
+use v6pod_integration::{Host, LATER, Net, User, curl, eventually};
 
 use crate::site::{Site, address, serve};
 
@@ -21,13 +21,21 @@ fn pair() -> (Net, Site, Site) {
 #[track_caller]
 fn fetch(user: &User, container: &str, server: (&User, &str, &str)) -> String {
     let (owner, name, address) = server;
-    user.podman(["exec", container, "ping", "-6", "-c", "1", "-W", "2", address]);
+    user.podman(["exec", container, "ping", "-6", "-c", "1", "-w", "10", address]);
     let url = format!("http://[{address}]/");
-    let page = user.podman(["exec", container, "/usr/bin/curl", "-sfm2", &url]);
+    let responses = || -> Vec<String> {
+        let log = owner.podman(["logs", name]);
+        let lines = log.stderr.lines().chain(log.stdout.lines());
+        lines.filter(|line| line.contains("response:")).map(str::to_owned).collect()
+    };
+    let before = responses().len();
+    let page = user.podman(["exec", container].into_iter().chain(curl(&url)));
     assert!(!page.stdout.is_empty(), "{page}");
-    let log = owner.podman(["logs", name]);
-    let last = log.stderr.lines().chain(log.stdout.lines()).rfind(|line| line.contains("response:"));
-    let last = last.unwrap_or_else(|| panic!("the server saw nobody: {log}")).to_owned();
+    // conmon writes it down a moment later.
+    let last = eventually(LATER, || {
+        let seen = responses();
+        if seen.len() > before { Ok(seen[seen.len() - 1].clone()) } else { Err("the server saw nobody") }
+    });
     // `[2001:db8::1]:40132: response:200` is how busybox httpd writes it.
     last.split("]:").next().unwrap_or_default().trim_start_matches('[').to_owned()
 }
@@ -74,15 +82,15 @@ fn everybody_sees_a_container_under_its_own_address() {
     assert_eq!(fetch(&alice, "web", (&carol, "far", &far)), web);
 
     // The host, both ways: it reaches containers, and containers reach what it serves.
-    one.host.run(["ping", "-6", "-c1", "-W2", &web]);
-    one.host.run(["curl", "-sf", "-m2", &format!("http://[{web}]/")]);
-    alice.podman(["exec", "web", "ping", "-6", "-c", "1", "-W", "2", &one.link.gateway]);
-    other.host.run(["curl", "-sf", "-m2", &format!("http://[{web}]/")]);
+    one.host.run(["ping", "-6", "-c1", "-w10", &web]);
+    one.host.run(curl(&format!("http://[{web}]/")));
+    alice.podman(["exec", "web", "ping", "-6", "-c", "1", "-w", "10", &one.link.gateway]);
+    other.host.run(curl(&format!("http://[{web}]/")));
 
     // slirp4netns goes on giving IPv4: the host, as everywhere, is 10.0.2.2 there.
     let server = one.host.spawn(["busybox", "httpd", "-f", "-p", "0.0.0.0:8080", "-h", "/"]);
     let ipv4 = format!("http://{}:8080/etc/hostname", one.link.address_v4);
-    alice.podman(["exec", "web", "/usr/bin/curl", "-sfm3", &ipv4]);
+    alice.podman(["exec", "web"].into_iter().chain(curl(&ipv4)));
     drop(server);
 }
 

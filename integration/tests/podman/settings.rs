@@ -13,7 +13,7 @@ fn without_a_configuration_there_is_a_prefix_and_it_stays() {
     let mut daemon = host.daemon("");
     let web = serve(&host.user("alice"), "web", &[]);
     assert!(web.starts_with("fd"), "RFC 4193: {web}");
-    host.run(["ping", "-6", "-c1", "-W2", &web]);
+    host.run(["ping", "-6", "-c1", "-w10", &web]);
     let prefix = host.run(["cat", "/var/lib/v6pod/prefix"]).text().to_owned();
     daemon.kill9();
     daemon.start();
@@ -36,7 +36,7 @@ fn a_bridge_that_is_there_is_joined_and_left_as_it_is() {
     let daemon = host.daemon(&configuration);
     let alice = host.user("alice");
     let web = serve(&alice, "web", &[]);
-    net.router().run(["ping", "-6", "-c1", "-W2", &web]);
+    net.router().run(["ping", "-6", "-c1", "-w10", &web]);
     let ports = host.run(["ip", "-o", "link", "show", "master", "docker0"]);
     assert!(ports.stdout.contains("v6p"), "{ports}");
     alice.podman(["rm", "-f", "-t", "0", "web"]);
@@ -91,7 +91,7 @@ fn the_units_capabilities_are_enough() {
     let mut daemon = bounded(&host);
     let alice = host.user("alice");
     let web = serve(&alice, "web", &[]);
-    net.router().run(["ping", "-6", "-c1", "-W2", &web]);
+    net.router().run(["ping", "-6", "-c1", "-w10", &web]);
     host.run(["v6pod", "check", "web"]);
     // A restart finds the lease again in its holder's /proc, and its end is seen.
     daemon.kill9();

@@ -17,9 +17,6 @@ use crate::{
     site::{FIRST, Site, at, named, on, own, refused},
 };
 
-/// What anybody else's call may take meanwhile.
-const PROMPT: Duration = Duration::from_secs(1);
-
 #[test]
 fn case_23_ten_thousand_activations_are_refused_well_before_the_bridge_is_full() {
     const CALLS: usize = 10_000;
@@ -58,26 +55,33 @@ fn case_23_ten_thousand_activations_are_refused_well_before_the_bridge_is_full()
         }
     };
     let bobs = Holder::own(&site.bob);
-    let slowest = thread::scope(|scope| {
+    let serve_bob = || {
+        let start = Instant::now();
+        let attachment = site.attach(&site.bob, &bobs.net(), ());
+        let took = start.elapsed();
+        site.client(site.bob.uid(), &[]).deactivate(&attachment.id).expect("it is bob's");
+        // As often as bob may.
+        thread::sleep(Duration::from_millis(500));
+        took
+    };
+    let quiet = serve_bob().max(serve_bob());
+    let mut waited = thread::scope(|scope| {
         let attackers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(attack)).collect();
-        let mut slowest = Duration::ZERO;
+        let mut waited = vec![serve_bob()];
         while attackers.iter().any(|attacker| !attacker.is_finished()) {
-            let start = Instant::now();
-            let attachment = site.attach(&site.bob, &bobs.net(), ());
-            slowest = slowest.max(start.elapsed());
-            site.client(site.bob.uid(), &[]).deactivate(&attachment.id).expect("it is bob's");
-            // As often as bob may.
-            thread::sleep(Duration::from_millis(500));
+            waited.push(serve_bob());
         }
-        slowest
+        waited
     });
+    waited.sort_unstable();
+    let (middle, slowest) = (waited[waited.len() / 2], waited[waited.len() - 1]);
     let [created, refusals, dropped] = [created, refusals, dropped].map(AtomicUsize::into_inner);
     eprintln!(
-        "{CALLS} calls: {created} attached, {refusals} refused, {dropped} hung up on; bob waited {slowest:?} at most"
+        "{CALLS} calls: {created} attached, {refusals} refused, {dropped} hung up on; bob waited {middle:?}, {slowest:?} at most, at rest {quiet:?}"
     );
     assert_eq!(created, 64);
     assert!(refusals > 1000 && refusals + dropped > CALLS - 2000, "{refusals} {dropped}");
-    assert!(slowest < PROMPT, "bob waited {slowest:?}");
+    assert!(middle < quiet * 10 + Duration::from_millis(500) && slowest < LATER / 3, "bob waited {waited:?}");
     let alices = site.all().into_iter().filter(|attachment| attachment.uid == site.alice.uid()).count();
     assert!(alices == 64 && site.ports() <= 65, "{alices} attachments, {} ports", site.ports());
 }
@@ -105,8 +109,16 @@ fn so_often_and_no_oftener() {
     assert!(!told.allowed && told.reason.contains("try again in"), "{told:?}");
     // It comes back with time, also in the eyes of Explain.
     eventually(LATER, || if site.told(site.alice.uid()).allowed { Ok(()) } else { Err("none is back") });
-    site.attach(&site.alice, &alice.1, ());
-    refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &["try again in"]);
+    let start = Instant::now();
+    let mut good = 0;
+    let status = loop {
+        match site.activate(site.alice.uid(), &alice.1, ()) {
+            Ok(_) => good += 1,
+            Err(status) => break status,
+        }
+    };
+    assert!((1..=3 + start.elapsed().as_secs()).contains(&good), "{good} in {:?}", start.elapsed());
+    refused(Err::<(), _>(status), Code::ResourceExhausted, &["try again in"]);
 }
 
 #[test]

@@ -29,6 +29,7 @@ prefix = \"2001:db8:2::/80\"
 /// The line that the first of the rules is in.
 pub const FIRST: usize = 6;
 pub const FILE: &str = "/etc/v6pod/v6podd.toml";
+
 /// The parts are dropped in this order.
 pub struct Site {
     pub daemon: Daemon,
