@@ -17,7 +17,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer as _,
-    filter::{FilterExt as _, Targets},
+    filter::{FilterExt as _, LevelFilter, ParseError, Targets},
     fmt::MakeWriter,
     layer::{Context, Filter, SubscriberExt as _},
     util::SubscriberInitExt as _,
@@ -43,6 +43,22 @@ pub fn start(targets: Targets, subids: Arc<Subids>, to_journal: bool) -> Omitted
     let filter = targets.and(omitted.clone());
     tracing_subscriber::registry().with(format.with_filter(filter)).init();
     omitted
+}
+
+/// Reads what to log. A word alone has to be a level: the parser would take it for a target, log all of that and
+/// nothing else, and so silence the daemon for a slip of the pen.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn filter(text: &str) -> Result<Targets, String> {
+    for directive in text.split(',').map(str::trim) {
+        if !directive.contains('=') && directive.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "{directive:?} is no level: write error, warn, info, debug, trace or off, or TARGET=LEVEL"
+            ));
+        }
+    }
+    text.parse().map_err(|error: ParseError| error.to_string())
 }
 
 /// What is said of the error that ends the program: to the journal every line has its priority.
@@ -229,6 +245,19 @@ mod tests {
         });
         assert_eq!(written_after("<6>", "a\n<0>forged\n", false), "<6>a\\n<0>forged\n");
         assert_eq!(written("\u{1b}[2mdim\u{1b}[0m\r\n", true), "\u{1b}[2mdim\u{1b}[0m\\r\n");
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in
+            ["info", "DEBUG", "off", "v6podd=debug", "info,v6podd::network=trace", "warn, v6podd=info"]
+        {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["verbose", "info,verbose", "v6podd::network", "v6podd=verbose", "a=b=c"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
+        assert!(filter("verbose").unwrap_err().contains("\"verbose\" is no level"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod difference;
 mod file;
+mod syntax;
 
 use std::{
     fs, io,
@@ -127,12 +128,12 @@ pub enum Error {
     #[error("{0}: others than root may write to it: chown root and chmod go-w, then start again")]
     Writable(PathBuf),
     /// Not TOML, an unknown key, a value of the wrong type.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What and where.
-        source: Box<toml::de::Error>,
+        /// What and where, in one line.
+        reason: String,
     },
     /// Values that make no sense.
     #[error("{path}: {}", reasons.join("\n"))]
@@ -173,7 +174,7 @@ impl Config {
     /// See [`Error`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let file: file::File = toml::from_str(text)
-            .map_err(|source| Error::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+            .map_err(|error| Error::Syntax { path: path.to_owned(), reason: syntax::reason(&error, text) })?;
         let mut reasons = Vec::new();
         let config = check(file, (text, path), &mut reasons);
         match config {
@@ -312,7 +313,15 @@ fn check_network(name: &str, network: &file::Network, reasons: &mut Vec<String>)
     let bridge =
         bridge.unwrap_or_else(|| if name == "default" { "v6pod0".into() } else { format!("v6b-{name}") });
     if let Err(error) = bridge.parse::<InterfaceName>() {
-        reasons.push(at("bridge", error.to_string()));
+        let is_made_up = network.bridge.is_none() && network.join.is_none() && checked_name.is_some();
+        let reason = if is_made_up {
+            format!(
+                "write bridge = \"...\": {bridge} is too long for an interface, as with every name of more than 11 characters"
+            )
+        } else {
+            error.to_string()
+        };
+        reasons.push(at("bridge", reason));
     }
     Some(Network {
         name: checked_name?,

@@ -152,3 +152,39 @@ fn the_example_shows_the_default_limits() {
         "the manual and the README say: {ours}"
     );
 }
+
+#[test]
+fn what_is_no_toml_is_told_in_one_line_that_says_what_to_write() {
+    let quoted = "write it in quotes, with its length: \"2001:db8:1:2:3::/80\"";
+    let length = "write an IPv6 prefix with its length: \"2001:db8:1:2:3::/80\"";
+    for (text, place, advice) in [
+        ("prefix = 2001:db8::/80\n", "line 1, column ", quoted),
+        ("[network.a]\n  prefix = fd00::/80\n", "line 2, column ", quoted),
+        ("network.a.prefix = fd00::/80\n", "line 1, column ", quoted),
+        ("\n# \u{fc}\nprefix = \"10.0.0.0/24\" # \u{fc}\n", "line 3, column 10: ", length),
+        ("prefix = \"2001:db8::\"\n", "line 1, column 10: ", length),
+        ("[socket]\nmode = 0600\n", "line 2, column ", "write it in quotes: \"0600\""),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.starts_with(&format!("v6podd.toml: {place}")), "{refusal}");
+        assert!(refusal.ends_with(&format!(": {advice}")), "{refusal}");
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    }
+    // Not where something else is amiss.
+    for text in ["[consul]\nmode = \"node\"\n", "prefxi = 1\n", "[socket\n", "\0", "mtu = 1500\nmtu = 1\n"] {
+        let refusal = refusal(text);
+        assert!(!refusal.contains("quotes") && refusal.lines().count() == 1, "{refusal}");
+    }
+}
+
+#[test]
+fn a_network_whose_name_is_too_long_for_a_bridge_is_told_to_name_one() {
+    let network =
+        |name: &str, bridge: &str| parse(&format!("[network.{name}]\nprefix = \"2001:db8::/80\"\n{bridge}"));
+    assert!(network("long-networ", "").is_ok() && network("long-network", "bridge = \"long0\"").is_ok());
+    let refusal = network("long-network", "").unwrap_err().to_string();
+    assert!(
+        refusal.contains("network.long-network.bridge: write bridge = ") && refusal.contains("11"),
+        "{refusal}"
+    );
+}

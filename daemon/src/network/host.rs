@@ -170,12 +170,13 @@ pub fn forward(changes: &mut Changes) -> Result<(), Error> {
 
 /// Says so if frames that a bridge forwards are also sent through ip6tables: then a DROP policy of
 /// somebody else's, Docker's for one, keeps containers of this host from each other.
-pub fn warn_of_bridge_filter() {
+pub fn warn_of_bridge_filter(bridge: &str) {
     const FILE: &str = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
     if fs::read_to_string(FILE).is_ok_and(|value| value.trim() == "1") {
         tracing::warn!(
             sysctl = FILE,
-            "ip6tables' FORWARD chain decides what containers of this host may send each other"
+            "ip6tables' FORWARD chain decides what containers of this host may send each other; if its policy is DROP, \
+             accept it: ip6tables -I FORWARD -i {bridge} -j ACCEPT, and the same with -o {bridge}"
         );
     }
 }

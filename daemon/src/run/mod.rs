@@ -48,7 +48,7 @@ struct Arguments {
     #[arg(long, requires = "cleanup")]
     purge: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as "v6podd::network=debug"
-    #[arg(long, value_name = "FILTER", env = "V6PODD_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "V6PODD_LOG", default_value = "info", value_parser = log::filter)]
     log: Targets,
 }
 
@@ -73,6 +73,8 @@ enum Error {
     Cleanup(#[from] cleanup::Error),
     #[error("something of v6podd's is left: see above")]
     Left,
+    #[error("v6podd has to be started by root: try sudo, or systemctl start v6podd")]
+    NotRoot,
 }
 
 impl Error {
@@ -123,7 +125,13 @@ fn act(arguments: &Arguments, passed: io::Result<Passed>) -> Result<(), Error> {
         return if cleanup::run(options)? { Ok(()) } else { Err(Error::Left) };
     }
     let config = Config::load(&arguments.config)?;
-    if arguments.check_config { Ok(()) } else { run(arguments, config, passed) }
+    if arguments.check_config {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::NotRoot);
+    }
+    run(arguments, config, passed)
 }
 
 fn run(arguments: &Arguments, config: Config, passed: io::Result<Passed>) -> Result<(), Error> {

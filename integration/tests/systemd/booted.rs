@@ -56,7 +56,11 @@ fn it_is_started_by_the_socket_reloaded_and_logged() {
     machine.sh("printf '[[rule]]\\nattachments = 3\\n' >>/etc/v6pod/v6podd.toml");
     machine.run(&["systemctl", "reload", "v6podd"]);
     machine.sh("printf 'nonsense' >>/etc/v6pod/v6podd.toml");
-    machine.run(&["systemctl", "reload", "v6podd"]);
+    // Whoever reloads it is told; whoever only sends the signal finds it in the log.
+    let refused = machine.command(&["systemctl", "reload", "v6podd"]).try_run();
+    assert!(!refused.success() && refused.stderr.contains("failed"), "{refused}");
+    assert!(!machine.log().contains("not reloaded"), "{}", machine.log());
+    machine.run(&["systemctl", "kill", "--kill-who=main", "--signal=HUP", "v6podd.service"]);
     let entries = eventually(LATER, || {
         let log = machine.run(&["journalctl", "--unit=v6podd", "--output=json", "_COMM=v6podd"]).stdout;
         let entries: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

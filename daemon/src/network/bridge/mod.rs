@@ -160,7 +160,7 @@ impl Network for Bridge {
         if self.own {
             self.set_up(&mut socket, &link)?;
         }
-        host::warn_of_bridge_filter();
+        host::warn_of_bridge_filter(&self.name);
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         host::forward(&mut changes)
     }

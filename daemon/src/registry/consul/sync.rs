@@ -229,7 +229,7 @@ impl Worker {
     fn lose(&mut self, started: Instant, error: &AgentError) {
         let mut known = self.shared.known();
         if known.away.is_none() || self.failures == 0 {
-            tracing::warn!(%error, "Consul is away");
+            tracing::warn!(%error, "Consul cannot be told of names");
         }
         known.away = Some(error.to_string());
         known.forgetful = Instant::now() >= self.probation_ends;

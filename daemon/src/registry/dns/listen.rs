@@ -28,7 +28,7 @@ const FAILURES: u32 = 50;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The UDP socket.
-    #[error("cannot bind UDP {address}: {source}")]
+    #[error("cannot bind UDP {address}: {source}{}", advice(source, *address))]
     BindUdp {
         /// Where.
         address: SocketAddr,
@@ -36,7 +36,7 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The TCP socket.
-    #[error("cannot bind TCP {address}: {source}")]
+    #[error("cannot bind TCP {address}: {source}{}", advice(source, *address))]
     BindTcp {
         /// Where.
         address: SocketAddr,
@@ -52,6 +52,16 @@ pub enum ListenError {
     /// A defect.
     #[error("the DNS task ended: {0}")]
     Task(JoinError),
+}
+
+/// What to do when somebody else has the port, on this address or on all.
+fn advice(error: &io::Error, address: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(": who has it: ss -lntup 'sport = :{}'; or [dns] enabled = false", address.port())
+        }
+        _ => String::new(),
+    }
 }
 
 /// One address to listen on, and how that goes.
