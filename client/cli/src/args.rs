@@ -47,7 +47,7 @@ The exit code is 1 if something could not be removed; then run it again.";
 const JSON_NOTES: &str = "\
 With --json the output is one JSON document: the answer as v6pod.v1 defines it, in
 snake_case; setup and cleanup tell of what they did. watch prints one JSON object a
-line.";
+line. Errors and notes are plain text on standard error all the same.";
 
 /// Routable IPv6 addresses and names for rootless containers
 #[derive(Debug, Parser)]
