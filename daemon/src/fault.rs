@@ -4,11 +4,15 @@
 //! `V6POD_FAULT=attach.link` kills the daemon with SIGKILL right after that step;
 //! `V6POD_FAULT=fail:attach.link` makes the step fail, the first time, as if the kernel had refused it;
 //! `V6POD_FAULT=stop:attach.link` stops it there, the first time, until it gets SIGCONT;
-//! `V6POD_FAULT=hang:attach.link` lets the thread hang there, every time.
+//! `V6POD_FAULT=hang:attach.link` lets the thread hang there, every time;
+//! `V6POD_FAULT=hold:resync.begun` keeps the thread there, the first time, until there is a file [`GO_ON`].
 
 use std::io;
 
-/// The steps of an attach and of a detach, in their order. Tests go through all of them.
+/// What ends a `hold`.
+pub const GO_ON: &str = "/run/v6pod-fault-go-on";
+
+/// The steps of an attach and of a detach, in their order, of which tests go through all; and others.
 pub const STEPS: &[&str] = &[
     "attach.recorded",
     "attach.admitted",
@@ -26,6 +30,9 @@ pub const STEPS: &[&str] = &[
     "detach.link",
     "detach.dismissed",
     "detach.erased",
+    "resync.begun",
+    "monitor.heard",
+    "guard.heard",
 ];
 
 /// Marks that a step is done. Passed to drivers so that nothing is global but the environment.
@@ -62,6 +69,13 @@ impl Fault {
             return Ok(());
         }
         let signal = match how {
+            "hold" => {
+                tracing::info!(step, "a thread is held");
+                while !std::path::Path::new(GO_ON).exists() {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                return Ok(());
+            }
             "fail" => return Err(io::Error::other("a test asked for this failure")),
             "stop" => rustix::process::Signal::STOP,
             _ => rustix::process::Signal::KILL,

@@ -25,6 +25,7 @@ pub mod store;
 mod sys;
 mod systemd;
 
+mod backoff;
 mod cleanup;
 mod confine;
 mod log;

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Host, command::contents, wait::exit_within};
+use crate::{Host, LATER, command::contents, wait::exit_within};
 
 /// A command that was left running in a host. It is killed when this is dropped; when that happens because
 /// the test panicked, what it wrote is shown.
@@ -112,7 +112,7 @@ fn entered(nsenter: &mut Child) -> Option<Pid> {
         if let Some(pid) = listed.split_whitespace().next() {
             return pid.parse().ok().and_then(Pid::from_raw);
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "{children} stays empty");
+        assert!(start.elapsed() < LATER, "{children} stays empty");
         thread::sleep(Duration::from_millis(1));
     }
     None

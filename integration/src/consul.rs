@@ -1,16 +1,11 @@
 //! A real Consul agent in a host, on its default ports.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::{Background, Command, Host, Signal, eventually};
+use crate::{Background, Command, Host, LATER, Signal, eventually};
 
 /// Where a Consul server keeps its data in the host.
 const DATA: &str = "/tmp/consul";
-
-/// How long Consul may take to serve, and to end when it is asked to.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// The host's Consul agent: HTTP on 127.0.0.1:8500, DNS on 127.0.0.1:8600. It is killed when this is dropped.
 pub struct Consul {
@@ -54,7 +49,7 @@ impl Consul {
         assert!(!self.is_running(), "consul is already running");
         let arguments = ["consul", "agent", "-hcl=disable_update_check = true"];
         self.running = Some(self.host.spawn(arguments.iter().chain(self.arguments)));
-        eventually(LIMIT, || match self.lookup("consul.service.consul", "A").as_slice() {
+        eventually(LATER, || match self.lookup("consul.service.consul", "A").as_slice() {
             [] => Err(format!("no answer yet\n{}", self.log())),
             _ => Ok(()),
         });
@@ -65,7 +60,7 @@ impl Consul {
     pub fn stop(&mut self) {
         let running = self.running.as_mut().expect("consul was started");
         running.signal(Signal::TERM);
-        running.wait(LIMIT);
+        running.wait(LATER);
     }
 
     /// Kills it with SIGKILL.

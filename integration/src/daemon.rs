@@ -2,7 +2,7 @@
 
 use std::{os::unix::net::UnixStream, path::PathBuf, process::ExitStatus, thread, time::Duration};
 
-use crate::{Background, Host, Signal, eventually, paths::program};
+use crate::{Background, Host, LATER, Signal, eventually, paths::program};
 
 const CONFIGURATION: &str = "/etc/v6pod/v6podd.toml";
 const SOCKET: &str = "/run/v6pod/v6pod.sock";
@@ -13,9 +13,6 @@ pub const OLD_KERNEL: &str = "/usr/libexec/v6pod-old-kernel";
 /// A rule without limits, to be put at the end of a configuration: for tests that attach more, and more often,
 /// than users of a site would.
 pub const UNLIMITED: &str = "[[rule]]\nattachments = \"unlimited\"\nrate = \"unlimited\"\n";
-
-/// How long the daemon may take to answer, and to end when it is asked to.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// The host's v6podd. It is killed when this is dropped.
 pub struct Daemon {
@@ -80,7 +77,7 @@ impl Daemon {
     pub fn start(&mut self) {
         self.launch();
         let socket = self.socket();
-        eventually(LIMIT, || {
+        eventually(LATER, || {
             if let Some(status) = self.exited() {
                 panic!("v6podd ended at once: {status}\n{}", self.log());
             }
@@ -108,7 +105,7 @@ impl Daemon {
     #[track_caller]
     pub fn stop(&mut self) {
         self.process().signal(Signal::TERM);
-        let status = self.wait(LIMIT);
+        let status = self.wait(LATER);
         assert!(status.success(), "v6podd did not end well: {status}\n{}", self.log());
     }
 

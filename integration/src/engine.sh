@@ -39,7 +39,8 @@ if ((release < 12)); then
 fi
 ln -s ../v6pod/slirp4netns "$root/usr/libexec/netavark/v6pod"
 
-mkdir -p "$root/etc/containers"
+mkdir -p "$root"/etc/{containers,v6pod}
+cp /etc/v6pod/client.toml "$root/etc/v6pod/"
 {
   printf "[containers]\nlog_driver = \"k8s-file\"\n"
   printf "[engine]\nlock_type = \"file\"\nevents_logger = \"file\"\ncgroup_manager = \"cgroupfs\"\n"

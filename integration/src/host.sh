@@ -49,6 +49,9 @@ done
 } >/etc/containers/containers.conf
 printf '[storage]\ndriver = "overlay"\n' >/etc/containers/storage.conf
 printf '{"default": [{"type": "insecureAcceptAnything"}]}\n' >/etc/containers/policy.json
+# A container for which the daemon takes too long starts without IPv6: on a busy machine a test would fail for that.
+mkdir -p /etc/v6pod
+printf 'timeout_ms = 20000\n' >/etc/v6pod/client.toml
 printf '%s\n' "$name" >/etc/hostname
 printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n' "$name" >/etc/hosts
 printf 'nameserver 127.0.0.1\n' >/etc/resolv.conf

@@ -49,4 +49,4 @@ pub use paths::{PYTHON, cache, program};
 pub use rustix::process::Signal;
 pub use snapshot::Snapshot;
 pub use user::User;
-pub use wait::eventually;
+pub use wait::{LATER, SOON, eventually};

@@ -12,6 +12,14 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
+/// What must happen may take so long. It is waited for by [`eventually`] and the like, which go on as soon as it has
+/// happened: a long limit costs time only where a test fails, a short one fails on a busy machine. How fast the
+/// product is, is measured where that is the test's question, against what it takes at rest.
+pub const LATER: Duration = Duration::from_secs(30);
+
+/// For so long a test watches that something does not happen.
+pub const SOON: Duration = Duration::from_secs(2);
+
 /// Calls `attempt` until it succeeds and returns its value; panics with its last error after `limit`.
 #[track_caller]
 pub fn eventually<T, E: Display>(limit: Duration, mut attempt: impl FnMut() -> Result<T, E>) -> T {

@@ -1,14 +1,11 @@
 //! The OCI hook under runc and crun without any engine, and under rootless podman.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use v6pod_integration::{Command, Daemon, Host, Output, User, eventually};
+use v6pod_integration::{Command, Daemon, Host, LATER, Output, User, eventually};
 
 const HOOK: &str = "/usr/libexec/v6pod/v6pod-hook";
 const HOOKS: &str = "/usr/share/containers/oci/hooks.d";
 const BUNDLE: &str = "/run/bundle";
-const SOON: Duration = Duration::from_secs(2);
 /// What a container does first, and what it has then.
 const LOOK: &str = "ip -6 address show dev v6pod0; ip -6 route";
 
@@ -84,7 +81,7 @@ impl Site {
 
     #[track_caller]
     fn nothing_is_left(&self) {
-        eventually(SOON, || {
+        eventually(LATER, || {
             let left = self.attachments();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}\n{}", self.daemon.log())) }
         });
@@ -130,7 +127,7 @@ fn netns_checklist() {
         });
     });
     let running = site.runtime("runc", &["run", "listed"]).spawn();
-    let attachment = eventually(SOON, || site.attachments().pop().ok_or_else(|| running.log()));
+    let attachment = eventually(LATER, || site.attachments().pop().ok_or_else(|| running.log()));
     assert_eq!((&attachment["name"], &attachment["container_id"]), (&json!("web"), &json!("listed")));
     assert_eq!((&attachment["interface"], &attachment["mtu"]), (&json!("eth0"), &json!(1300)));
     assert_eq!((&attachment["aliases"], &attachment["tags"]), (&json!(["www", "w3"]), &json!(["t=1"])));
@@ -139,13 +136,13 @@ fn netns_checklist() {
         (&json!("2001:db8:1::200:0:5"), &json!(false))
     );
     let file = site.host.path(format!("{BUNDLE}/.ip"));
-    eventually(SOON, || match std::fs::read_to_string(&file).unwrap_or_default().as_str() {
+    eventually(LATER, || match std::fs::read_to_string(&file).unwrap_or_default().as_str() {
         "2001:db8:1::200:0:5\n" => Ok(()),
         other => Err(format!("{other:?}")),
     });
     site.host.run(["ping", "-6", "-c5", "-i0.1", "-W2", "2001:db8:1::200:0:5"]);
     // runc is not done with creating it when the hook is.
-    eventually(SOON, || {
+    eventually(LATER, || {
         let killed = site.runtime("runc", &["kill", "listed", "KILL"]).try_run();
         if killed.success() { Ok(()) } else { Err(killed) }
     });

@@ -1,12 +1,9 @@
 //! What CentOS 7's kernel lacks is not needed: daemon, client and slirp4netns run with no system call newer
 //! than Linux 3.10 and without the ioctls that tell whose a namespace is. Only podman itself has all.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use v6pod_integration::{Daemon, Host, Link, Net, OLD_KERNEL, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Link, Net, OLD_KERNEL, User, eventually};
 
-const SOON: Duration = Duration::from_secs(2);
 const LAUNCHER: &str = "/usr/local/bin/slirp4netns-on-an-old-kernel";
 
 struct Site {
@@ -58,7 +55,7 @@ impl Site {
     #[track_caller]
     fn resolved(&self, name: &str) -> String {
         let (server, name) = (format!("@{}", self.link.gateway), format!("{name}.v6pod"));
-        eventually(SOON, || {
+        eventually(LATER, || {
             let answer = self.host.run(["dig", "+short", "+tries=1", "+time=2", &server, &name, "AAAA"]);
             let address = answer.text().trim().to_owned();
             if address.is_empty() { Err(format!("{answer}\n{}", self.daemon.log())) } else { Ok(address) }
@@ -78,7 +75,7 @@ impl Site {
 
     #[track_caller]
     fn nothing_is_left(&self) {
-        eventually(SOON, || match self.attachments() {
+        eventually(LATER, || match self.attachments() {
             none if none.is_empty() => Ok(()),
             left => Err(format!("{left:?}\n{}", self.daemon.log())),
         });
@@ -140,7 +137,7 @@ fn whose_a_namespace_is_is_still_known() {
     let site = Site::new();
     let (alice, bob) = (site.host.user("alice"), site.host.user("bob"));
     let holder = alice.spawn(["unshare", "--user", "--map-root-user", "--net", "sleep", "infinity"]);
-    let pid = eventually(SOON, || {
+    let pid = eventually(LATER, || {
         let found = alice.try_run(["pgrep", "-u", alice.name(), "-x", "sleep"]);
         let pid = found.text().lines().next().unwrap_or_default().to_owned();
         if pid.is_empty() { Err(format!("{found}\n{holder}")) } else { Ok(pid) }

@@ -1,10 +1,8 @@
 //! The patched podman of the original v6pod: it says the container's id and a user in the environment of what
 //! it takes for slirp4netns. The id is a hint, the user is nobody's business.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use v6pod_integration::{Daemon, Host, Namespaces, Net, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Namespaces, Net, User, eventually};
 
 const WRAPPER: &str = "/usr/libexec/v6pod/slirp4netns";
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -27,7 +25,7 @@ impl Site {
 
     #[track_caller]
     fn attachment(&self) -> Value {
-        eventually(Duration::from_secs(5), || {
+        eventually(LATER, || {
             let answer = self.host.run(["v6pod", "list", "--json"]).json();
             match answer["attachments"].as_array().map(Vec::as_slice) {
                 Some([one]) => Ok(one.clone()),

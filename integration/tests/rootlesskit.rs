@@ -1,15 +1,10 @@
 //! rootlesskit, which rootless Docker and rootless containerd run in: the stand-in is its slirp4netns, or
 //! `v6pod attach` adds to whatever else gives it networking.
 
-use std::{fmt::Display, time::Duration};
+use std::fmt::Display;
 
 use serde_json::Value;
-use v6pod_integration::{Background, Daemon, Host, Link, Net, User, eventually};
-
-const SOON: Duration = Duration::from_secs(1);
-
-/// How long rootlesskit may take to start.
-const START: Duration = Duration::from_secs(10);
+use v6pod_integration::{Background, Daemon, Host, LATER, Link, Net, User, eventually};
 
 /// Debian's, without detached namespaces.
 const DEBIANS: &str = "rootlesskit";
@@ -81,7 +76,7 @@ impl Site {
     /// The only attachment.
     #[track_caller]
     fn attachment(&self, shown: &impl Display) -> Value {
-        eventually(START, || match &self.attachments()[..] {
+        eventually(LATER, || match &self.attachments()[..] {
             [one] if one["state"] == "active" => Ok(one.clone()),
             other => Err(format!("{other:?}\n{shown}\n{}", self.daemon.log())),
         })
@@ -89,7 +84,7 @@ impl Site {
 
     #[track_caller]
     fn nothing_is_left(&self) {
-        eventually(SOON, || match &self.attachments()[..] {
+        eventually(LATER, || match &self.attachments()[..] {
             [] => Ok(()),
             other => Err(format!("{other:?}\n{}", self.daemon.log())),
         });
@@ -100,7 +95,7 @@ impl Site {
     /// The web server's namespace.
     #[track_caller]
     fn namespace(&self) -> String {
-        let found = eventually(START, || match self.host.try_run(["pgrep", "-o", "-f", "^busybox httpd"]) {
+        let found = eventually(LATER, || match self.host.try_run(["pgrep", "-o", "-f", "^busybox httpd"]) {
             found if found.success() => Ok(found),
             found => Err(found.to_string()),
         });
@@ -110,7 +105,7 @@ impl Site {
     /// The other host reaches the server and the server's namespace the other host, under their own addresses.
     #[track_caller]
     fn is_on_the_net(&self, kit: &Background, address: &str) {
-        eventually(START, || {
+        eventually(LATER, || {
             let url = format!("http://[{address}]/GPL-3");
             match self.other.try_run(["curl", "-sf", "-m2", &url]) {
                 page if page.stdout.contains("GNU GENERAL PUBLIC LICENSE") => Ok(()),
@@ -118,7 +113,7 @@ impl Site {
             }
         });
         let seen = format!("[{}]:", self.other_link.address);
-        eventually(SOON, || if kit.log().contains(&seen) { Ok(()) } else { Err(kit.to_string()) });
+        eventually(LATER, || if kit.log().contains(&seen) { Ok(()) } else { Err(kit.to_string()) });
         self.other.run(["ping", "-6", "-c1", "-W2", address]);
 
         let inside = format!("--net={}", self.namespace());
@@ -132,13 +127,13 @@ impl Site {
             "-h",
             "/usr/share/common-licenses",
         ]);
-        eventually(SOON, || {
+        eventually(LATER, || {
             let url = format!("http://[{}]:8080/GPL-3", self.other_link.address);
             let page = self.host.try_run(["nsenter", &inside, "--", "curl", "-sf", "-m2", &url]);
             if page.success() { Ok(()) } else { Err(page) }
         });
         let seen = format!("[{address}]:");
-        eventually(SOON, || if server.log().contains(&seen) { Ok(()) } else { Err(server.to_string()) });
+        eventually(LATER, || if server.log().contains(&seen) { Ok(()) } else { Err(server.to_string()) });
         self.host.run(["nsenter", &inside, "--", "ping", "-6", "-c1", "-W2", &self.other_link.address]);
     }
 }
@@ -171,7 +166,7 @@ fn docker_is_on_the_net(program: &str, flags: &str) {
     let ipv4 = format!("http://{}:8080/GPL-3", site.link.address_v4);
     let _server =
         site.host.spawn(["busybox", "httpd", "-f", "-p", "0.0.0.0:8080", "-h", "/usr/share/common-licenses"]);
-    eventually(SOON, || {
+    eventually(LATER, || {
         let page = site.host.try_run(["nsenter", &inside, "--", "curl", "-sf", "-m2", &ipv4]);
         if page.success() { Ok(()) } else { Err(page) }
     });
@@ -219,7 +214,7 @@ fn without_the_daemon_rootlesskit_starts_all_the_same() {
     site.daemon.stop();
     let kit = site.docker(NEWEST, "--detach-netns");
     let inside = format!("--net={}", site.namespace());
-    eventually(START, || {
+    eventually(LATER, || {
         let route = site.host.run(["nsenter", &inside, "--", "ip", "-4", "route"]);
         if route.stdout.contains("default via 10.0.2.2 dev tap0") {
             Ok(())

@@ -10,7 +10,7 @@ use std::{
 };
 
 use v6pod_integration::{
-    Attached, Background, Daemon, Host, Namespaces, Snapshot, UNLIMITED, User, attached, eventually,
+    Attached, Background, Daemon, Host, LATER, Namespaces, Snapshot, UNLIMITED, User, attached, eventually,
     test_client,
 };
 
@@ -19,9 +19,6 @@ const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const EACH: usize = 100;
 /// Attached at the same time: 16 + 17 + 17.
 const PARALLEL: [usize; 3] = [16, 17, 17];
-
-/// How long the daemon and the kernel may take to be rid of 300 namespaces; it takes about one.
-const ENDED: Duration = Duration::from_secs(15);
 
 /// By how much the daemon's memory may grow between the first round and the last, in KiB: addresses that
 /// rest and events that are kept fill up, and settle after ten rounds or so. A leak of 1 KiB for each
@@ -104,7 +101,7 @@ impl Site {
     /// What the daemon holds once the last connection is closed.
     fn size_at_rest(&mut self) -> Size {
         let mut last = self.size();
-        eventually(ENDED, || {
+        eventually(LATER, || {
             thread::sleep(Duration::from_millis(300));
             let now = self.size();
             let same = now.descriptors == last.descriptors;
@@ -116,7 +113,7 @@ impl Site {
     /// Waits until the daemon has as few descriptors and threads as before.
     #[track_caller]
     fn shrinks_to(&mut self, before: Size) -> Size {
-        eventually(ENDED, || {
+        eventually(LATER, || {
             let now = self.size();
             let same = now.descriptors == before.descriptors && now.threads <= before.threads;
             if same { Ok(now) } else { Err(format!("{now:?}, before {before:?}")) }
@@ -140,8 +137,8 @@ impl Site {
     }
 
     fn settle(&self) {
-        eventually(ENDED, || self.is_empty());
-        eventually(ENDED, || match self.host.run(["ip", "-o", "netns", "list-id"]).text() {
+        eventually(LATER, || self.is_empty());
+        eventually(LATER, || match self.host.run(["ip", "-o", "netns", "list-id"]).text() {
             "" => Ok(()),
             text => Err(text.to_owned()),
         });
@@ -186,7 +183,7 @@ fn three_hundred_are_attached_and_detached() {
         site.is_empty().expect("nothing is left");
         sizes.push(site.shrinks_to(before));
         namespaces.into_iter().for_each(Namespaces::kill);
-        eventually(ENDED, || at_rest.same_as(&site.host.snapshot()));
+        eventually(LATER, || at_rest.same_as(&site.host.snapshot()));
     }
     eprintln!("before {before:?}, after each round {sizes:?}");
     let growth = sizes[3].memory - sizes[0].memory;
@@ -216,10 +213,10 @@ fn three_hundred_namespaces_end_at_once() {
                 scope.spawn(|| namespaces.kill());
             }
         });
-        eventually(ENDED, || site.is_empty());
+        eventually(LATER, || site.is_empty());
         eprintln!("300 namespaces ended, and all of theirs was gone after {:.2?}", start.elapsed());
         site.shrinks_to(before);
-        eventually(ENDED, || at_rest.same_as(&site.host.snapshot()));
+        eventually(LATER, || at_rest.same_as(&site.host.snapshot()));
     }
 }
 
@@ -236,7 +233,7 @@ fn three_hundred_leases_end_at_once() {
     let made: Vec<_> = clients
         .iter()
         .map(|client| {
-            eventually(ENDED, || {
+            eventually(LATER, || {
                 Some(attached(&client.log())).filter(|made| made.len() == EACH).ok_or("not all")
             })
         })
@@ -249,7 +246,7 @@ fn three_hundred_leases_end_at_once() {
     let start = Instant::now();
     site.daemon.start();
     eprintln!("300 leases: ready again after {:.2?}", start.elapsed());
-    eventually(ENDED, || {
+    eventually(LATER, || {
         let held = site.size().descriptors;
         if held == before.descriptors + USERS.len() * EACH {
             Ok(())
@@ -259,7 +256,7 @@ fn three_hundred_leases_end_at_once() {
     });
     let start = Instant::now();
     clients.iter_mut().for_each(Background::kill9);
-    eventually(ENDED, || site.is_empty());
+    eventually(LATER, || site.is_empty());
     eprintln!("300 leases ended, and all of theirs was gone after {:.2?}", start.elapsed());
     site.shrinks_to(before);
 }
@@ -292,9 +289,9 @@ fn case_31_a_thousand_cycles_of_one_namespace_keep_nothing() {
     // A veth goes with the namespace of its other end, so the mark tells when the namespace is freed.
     site.host.run(["ip", "link", "add", "mark", "type", "veth", "peer", "name", "far", "netns", &pid]);
     namespaces.kill();
-    eventually(ENDED, || {
+    eventually(LATER, || {
         let mark = site.host.try_run(["ip", "link", "show", "mark"]);
         if mark.success() { Err("the dead namespace is still there") } else { Ok(()) }
     });
-    eventually(ENDED, || at_rest.same_as(&site.host.snapshot()));
+    eventually(LATER, || at_rest.same_as(&site.host.snapshot()));
 }

@@ -3,10 +3,10 @@
 //!
 //! `fixtures/state-form-1` is what v6podd 0.1.0 left before the directory told its form: kept as it was written.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use serde_json::Value;
-use v6pod_integration::{Attached, Daemon, Host, Namespaces, attached};
+use v6pod_integration::{Attached, Daemon, Host, LATER, Namespaces, attached};
 
 const STATE: &str = "/var/lib/v6pod";
 const CONFIGURATION: &str = "prefix = \"2001:db8:1::/80\"\n";
@@ -100,7 +100,7 @@ fn newer_state_is_refused_with_nothing_touched() {
         host.run(["ip", "link", "set", "v6pod0", "mtu", "1400"]);
         let (before, present) = (host.snapshot(), files(&host));
         daemon.launch();
-        let status = daemon.wait(Duration::from_secs(10));
+        let status = daemon.wait(LATER);
         assert_eq!(status.code(), Some(78), "{}", daemon.log());
         let log = daemon.log();
         let said = log.lines().rev().find(|line| line.starts_with("v6podd: ")).unwrap_or_default();
@@ -122,7 +122,7 @@ fn what_is_no_version_is_refused() {
     let (host, mut daemon, _namespace, _) = stopped();
     host.write(format!("{STATE}/version"), "two\n");
     daemon.launch();
-    assert_eq!(daemon.wait(Duration::from_secs(10)).code(), Some(1), "{}", daemon.log());
+    assert_eq!(daemon.wait(LATER).code(), Some(1), "{}", daemon.log());
     assert!(daemon.log().contains("version holds \"two\""), "{}", daemon.log());
 }
 

@@ -1,14 +1,10 @@
 //! The daemon as systemd starts it, with all that the unit takes from it: a real systemd, PID 1 of its own PID
 //! namespace in a test host, with no other units than this one.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use v6pod_integration::{Background, Command, Host, eventually};
+use v6pod_integration::{Background, Command, Host, LATER, eventually};
 
 const UNIT: &str = include_str!("../../packaging/v6podd.service");
-const LIMIT: Duration = Duration::from_secs(20);
-
 /// What the unit is ordered after, empty; and nothing that would set up a machine. A cgroup of its own, and no
 /// way to the settings of the kernel that are not the network's.
 const BOOT: &str = r#"
@@ -46,7 +42,7 @@ impl Site {
         host.write("/etc/v6pod/v6podd.toml", configuration);
         host.write("/run/test-units/v6podd.service", UNIT);
         let systemd = host.spawn(["bash", "-euc", BOOT]);
-        let pid = eventually(LIMIT, || {
+        let pid = eventually(LATER, || {
             // unshare forks, and what it forks is the first of the namespace.
             let found = host.try_run(["pgrep", "-x", "systemd"]);
             found.text().lines().next().map(str::to_owned).ok_or_else(|| systemd.log())
@@ -70,7 +66,7 @@ impl Site {
 
     #[track_caller]
     fn is_active(&self) {
-        eventually(LIMIT, || {
+        eventually(LATER, || {
             let output = self.beside(&["v6pod", "status"]).try_run();
             let journal = || self.beside(&["systemctl", "status", "--no-pager", "v6podd"]).try_run();
             if output.success() {
@@ -119,10 +115,10 @@ fn the_unit_takes_nothing_that_is_needed() {
 
         let holder = "unshare --user --map-root-user --net sleep infinity & echo $!; wait";
         let holder = site.alices(holder).spawn();
-        let pid = eventually(LIMIT, || holder.log().trim().parse::<u32>());
+        let pid = eventually(LATER, || holder.log().trim().parse::<u32>());
         let client = format!("echo {pid} web | /usr/libexec/v6pod/v6pod-test-client attach 1 hold");
         let client = site.alices(&client).spawn();
-        let address = eventually(LIMIT, || {
+        let address = eventually(LATER, || {
             let first = site.list().into_iter().next().ok_or_else(|| client.log())?;
             first["address"].as_str().map(str::to_owned).ok_or_else(|| first.to_string())
         });
@@ -137,15 +133,15 @@ fn the_unit_takes_nothing_that_is_needed() {
         for how in ["restart", "kill --signal=KILL"] {
             let before = site.status("Pid");
             site.beside(&["bash", "-euc", &format!("systemctl {how} v6podd")]).run();
-            eventually(LIMIT, || match site.beside(&["v6pod", "status"]).try_run() {
+            eventually(LATER, || match site.beside(&["v6pod", "status"]).try_run() {
                 status if status.success() && site.status("Pid") != before => Ok(()),
                 status => Err(status),
             });
-            eventually(LIMIT, || if site.list().len() == 1 { Ok(()) } else { Err("it was lost") });
+            eventually(LATER, || if site.list().len() == 1 { Ok(()) } else { Err("it was lost") });
             whole(&site);
         }
         site.beside(&["pkill", "-9", "v6pod-test-clie"]).run();
-        eventually(LIMIT, || if site.list().is_empty() { Ok(()) } else { Err("it is still attached") });
+        eventually(LATER, || if site.list().is_empty() { Ok(()) } else { Err("it is still attached") });
         let journal = site.beside(&["systemctl", "show", "--property=NRestarts", "--value", "v6podd"]).run();
         assert_eq!(journal.text(), "1", "only the one that it was killed for");
     }

@@ -4,7 +4,12 @@ mod explain;
 mod history;
 mod status;
 
-use std::{net::Ipv6Addr, pin::Pin, sync::Arc, time::SystemTime};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    pin::Pin,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::Stream;
@@ -94,21 +99,42 @@ impl Grpc {
     fn networks(&self, subject: &Subject) -> Vec<v1::Network> {
         self.service.networks_for(subject).into_iter().map(|net| self.network(net)).collect()
     }
-}
 
-#[tonic::async_trait]
-impl attachments_server::Attachments for Grpc {
-    async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
-        let caller = caller(&request)?;
+    /// The registries, as far as the networks that a user may use go: others are not there.
+    fn registries(&self, subject: &Subject) -> Vec<v1::RegistryStatus> {
+        let gateways: Vec<_> = self
+            .service
+            .networks_for(subject)
+            .into_iter()
+            .filter_map(|net| Some(IpAddr::from(net.config.gateway?)))
+            .collect();
+        let status = |status: crate::registry::Status| v1::RegistryStatus {
+            kind: status.kind.to_owned(),
+            endpoint: status.endpoint,
+            healthy: status.healthy,
+            error: status.error.unwrap_or_default(),
+            names: count(status.names),
+        };
+        let all = self.service.registries().status_for(&|address| gateways.contains(&address));
+        all.into_iter().map(status).collect()
+    }
+
+    async fn attach(&self, caller: &Caller, request: &v1::ActivateRequest) -> Answer<v1::ActivateResponse> {
         // Whatever comes of this call: what was passed for it is not there for the next.
         let passed = caller.take();
-        let wish = Wish::check(request.get_ref()).map_err(Error::from)?;
-        if passed.namespace.is_none() {
-            // Not worth a thread.
-            return Err(Error::from(auth::Error::NoDescriptor).into());
-        }
         let subject = self.service.subject(caller.peer()).await?;
-        let permit = self.service.permit(caller.peer().clone(), &subject, wish)?;
+        let wish = match Wish::check(request).map_err(Error::from) {
+            Ok(_) if passed.namespace.is_none() => Err(Error::from(auth::Error::NoDescriptor)),
+            checked => checked,
+        };
+        let permit = match wish {
+            Ok(wish) => self.service.permit(caller.peer().clone(), &subject, wish)?,
+            // Not worth a thread, and still a call.
+            Err(error) => {
+                self.service.count_call(&subject, None)?;
+                return Err(error.into());
+            }
+        };
         let (service, account) = (Arc::clone(&self.service), caller.account());
         let job = move || service.activate(permit, passed);
         let (attachment, created) = self.jobs.attach(account, job).await??;
@@ -117,6 +143,17 @@ impl attachments_server::Attachments for Grpc {
             created,
             dns_servers: self.dns_servers(&attachment),
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl attachments_server::Attachments for Grpc {
+    async fn activate(&self, request: Request<v1::ActivateRequest>) -> Answer<v1::ActivateResponse> {
+        let caller = caller(&request)?;
+        // podman shows nobody what its helper was told.
+        self.attach(&caller, request.get_ref()).await.inspect_err(|status| {
+            tracing::info!(uid = caller.peer().uid(), code = ?status.code(), error = status.message(), "not attached");
+        })
     }
 
     async fn deactivate(&self, request: Request<v1::DeactivateRequest>) -> Answer<v1::DeactivateResponse> {
@@ -170,9 +207,11 @@ impl attachments_server::Attachments for Grpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let Target::Id(id) = by_id(&request.id)? else { return Err(no_target()) };
+        let subject = self.service.subject(caller.peer()).await?;
+        let network = self.service.get(caller.peer(), &Target::Id(id)).ok().map(|found| found.network);
+        self.service.count_call(&subject, network.as_ref())?;
         let inbound = request.inbound.parse().map_err(crate::policy::Error::from).map_err(Error::from)?;
         let (service, account) = (Arc::clone(&self.service), caller.account());
-        let subject = self.service.subject(caller.peer()).await?;
         let job = move || service.set_inbound(caller.peer(), &subject, id, inbound);
         let attachment = self.jobs.attach(account, job).await??;
         Ok(Response::new(v1::ExposeResponse { attachment: Some(self.message(&attachment)) }))
@@ -268,18 +307,11 @@ impl daemon_server::Daemon for Grpc {
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         let caller = caller(&request)?;
         let subject = self.service.subject(caller.peer()).await?;
-        let registries = self.service.registries().status().into_iter().map(|status| v1::RegistryStatus {
-            kind: status.kind.to_owned(),
-            endpoint: status.endpoint,
-            healthy: status.healthy,
-            error: status.error.unwrap_or_default(),
-            names: count(status.names),
-        });
         Ok(Response::new(v1::StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: timestamp(self.service.started()),
             networks: self.networks(&subject),
-            registries: registries.collect(),
+            registries: self.registries(&subject),
             attachments: count(self.service.count()),
             caller_uid: caller.peer().uid(),
             caller_is_admin: caller.peer().is_admin(),

@@ -34,7 +34,7 @@ fn code(error: &Error) -> Code {
             | ipam::Error::Outside { .. }
             | ipam::Error::Reserved(..) => Code::InvalidArgument,
         },
-        Error::Guard(guard::Error::NoInbound(_)) => Code::FailedPrecondition,
+        Error::Guard(guard::Error::NoInbound(_) | guard::Error::Unseen(_)) => Code::FailedPrecondition,
         Error::Network(network::Error::InterfaceTaken(_)) => Code::FailedPrecondition,
         Error::Network(network::Error::MacTaken(_)) => Code::AlreadyExists,
         Error::Network(network::Error::NoPort(_)) => Code::ResourceExhausted,

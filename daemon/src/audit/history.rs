@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
     time::SystemTime,
 };
 
@@ -55,7 +55,7 @@ pub struct Sight {
 /// # Errors
 /// A file cannot be read.
 pub fn search(query: &Query, sight: Sight, is_awaited: impl Fn() -> bool) -> io::Result<Option<History>> {
-    let _ = rustix::process::nice(NICE);
+    give_way();
     // One more than is asked for tells whether there is more.
     let enough = query.limit + 1;
     let mut lives = sight.open;
@@ -83,6 +83,14 @@ pub fn search(query: &Query, sight: Sight, is_awaited: impl Fn() -> bool) -> io:
     let more = lives.len() > query.limit;
     lives.truncate(query.limit);
     Ok(is_awaited().then_some(History { lives, more, since }))
+}
+
+/// Whoever attaches comes first, if this is allowed; it is said if it is not.
+fn give_way() {
+    static TOLD: Once = Once::new();
+    if let Err(error) = rustix::process::nice(NICE) {
+        TOLD.call_once(|| tracing::warn!(%error, "searching the audit does not give way to attaching"));
+    }
 }
 
 /// The last so many ends that fit, the last one first.

@@ -1,14 +1,8 @@
 //! The lease: the read end of a pipe whose write end the client leaves open in what it becomes.
 
 use std::{
-    cell::OnceCell,
-    collections::HashMap,
-    fs, io,
-    os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
-    path::{Path, PathBuf},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    path::Path,
     sync::Arc,
 };
 
@@ -17,7 +11,10 @@ use rustix::{
     fs::{Mode, OFlags},
 };
 
-use super::{Error, Peer, Unproven};
+use super::{
+    Error, Holders, Peer, Unproven,
+    holders::{Place, pipe_named},
+};
 use crate::model::LeaseId;
 
 /// A proven lease.
@@ -44,24 +41,23 @@ impl Lease {
         Ok(Self { pipe: Arc::new(descriptor), id: LeaseId { pid: peer.pid(), pipe } })
     }
 
-    /// Finds a lease again after a restart: among those that were kept, or where it is held. A process that holds its write end has a descriptor whose link
-    /// reads `pipe:[INODE]`, and opening that link for reading gives the read end of that very pipe
-    /// (proc_pid_fd(5)). The number of the process that made it is only where to look first; it may have
-    /// left the pipe to a child. The inode is what proves it, of what was opened: meanwhile that process
-    /// may have put something else in its place, which must not be opened as a file. So first only the
-    /// place is (`O_PATH`).
+    /// Finds a lease again after a restart: among those that were kept, or where it is held. A process that
+    /// holds its write end has a descriptor whose link reads `pipe:[INODE]`, and opening that link for reading
+    /// gives the read end of that very pipe (proc_pid_fd(5)). The number of the process that made it is only
+    /// where to look first; it may have left the pipe to a child. The inode is what proves it, of what was
+    /// opened: meanwhile that process may have put something else in its place, which must not be opened as a
+    /// file. So first only the place is (`O_PATH`).
     pub fn find(id: LeaseId, holders: &Holders) -> Found {
-        match holders.kept.get(&id.pipe) {
+        match holders.kept(id.pipe) {
             Some(pipe) if hung_up(pipe.as_fd()) => return Found::Ended,
-            Some(pipe) => return Found::Lease(Self { pipe: Arc::clone(pipe), id }),
+            Some(pipe) => return Found::Lease(Self { pipe, id }),
             None => {}
         }
-        let hinted = match pipes_of(&Path::new("/proc").join(id.pid.to_string())) {
-            Ok(pipes) => pipes.into_iter().find_map(|(pipe, place)| (pipe == id.pipe).then_some(place)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Found::Unknown,
-            Err(_) => None,
+        let place = match holders.place(id) {
+            Place::At(place) => place,
+            Place::Nowhere => return Found::Ended,
+            Place::Unknown => return Found::Unknown,
         };
-        let Some(place) = hinted.or_else(|| holders.place(id.pipe)) else { return Found::Ended };
         match reopen(&place, id.pipe) {
             // What holds it still is another read end.
             Some(pipe) if hung_up(pipe.as_fd()) => Found::Ended,
@@ -92,40 +88,8 @@ pub enum Found {
     Lease(Lease),
     /// Nobody holds it any more.
     Ended,
-    /// The kernel would not say; the namespace's end will have to do.
+    /// The kernel would not say, or not soon enough; the namespace's end will have to do.
     Unknown,
-}
-
-/// Where leases are found again: those that were kept for us, and who holds which pipe, of all processes. The
-/// latter is looked up once, and only if a lease is not where it was.
-#[derive(Default)]
-pub struct Holders {
-    kept: HashMap<u64, Arc<OwnedFd>>,
-    everywhere: OnceCell<HashMap<u64, PathBuf>>,
-}
-
-impl Holders {
-    /// With read ends that systemd kept. They were proven when it got them; whose they are the inode says.
-    pub fn with_kept(kept: Vec<OwnedFd>) -> Self {
-        let by_inode = |pipe: OwnedFd| Some((rustix::fs::fstat(&pipe).ok()?.st_ino, Arc::new(pipe)));
-        Self { kept: kept.into_iter().filter_map(by_inode).collect(), everywhere: OnceCell::new() }
-    }
-
-    fn place(&self, pipe: u64) -> Option<PathBuf> {
-        let everywhere = || {
-            let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-            let processes =
-                entries.filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit));
-            processes.flat_map(|process| pipes_of(&process.path()).unwrap_or_default()).collect()
-        };
-        self.everywhere.get_or_init(everywhere).get(&pipe).cloned()
-    }
-}
-
-/// The pipes without a name that a process has open: the inode, and where.
-fn pipes_of(process: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let entries = fs::read_dir(process.join("fd"))?.flatten();
-    Ok(entries.filter_map(|entry| Some((pipe_named(&entry.path())?, entry.path()))).collect())
 }
 
 fn is_read_end(fd: BorrowedFd<'_>) -> bool {
@@ -137,11 +101,6 @@ fn is_read_end(fd: BorrowedFd<'_>) -> bool {
 /// fs/pipe.c). The link of anything that has a name begins with a slash.
 fn inode(fd: BorrowedFd<'_>) -> Option<u64> {
     pipe_named(Path::new(&own_link(fd)))
-}
-
-fn pipe_named(link: &Path) -> Option<u64> {
-    let link = fs::read_link(link).ok()?;
-    link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
 }
 
 fn own_link(fd: BorrowedFd<'_>) -> String {
@@ -183,7 +142,7 @@ mod tests {
         while super::super::Closing::of(0).user > 0 || !lease.has_ended() {
             std::thread::yield_now();
         }
-        assert!(matches!(prove(fs::File::open("/dev/null").unwrap().into()), Err(Error::NotALease)));
+        assert!(matches!(prove(std::fs::File::open("/dev/null").unwrap().into()), Err(Error::NotALease)));
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(matches!(prove(socket.into()), Err(Error::NotALease)));
     }

@@ -8,6 +8,7 @@
 //! question that runs no code of the file's own has been answered, and is closed on a thread apart.
 
 mod closer;
+mod holders;
 mod lease;
 mod namespace;
 mod peer;
@@ -15,7 +16,8 @@ pub mod subid;
 pub mod users;
 
 pub use closer::{Closing, Unproven};
-pub use lease::{Found, Holders, Lease};
+pub use holders::Holders;
+pub use lease::{Found, Lease};
 pub use namespace::{Host, Namespace, Proof};
 pub use peer::Peer;
 pub use subid::Subids;

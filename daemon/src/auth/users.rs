@@ -81,9 +81,17 @@ fn found<T>(answer: nix::Result<Option<T>>) -> io::Result<Option<T>> {
     }
 }
 
-/// The uid of a name, if there is such a user.
+/// The uid of a name, if there is such a user. It may take as long as a directory service does.
+///
+/// # Errors
+/// The database cannot be asked.
+pub fn find_uid(name: &str) -> io::Result<Option<u32>> {
+    Ok(found(User::from_name(name))?.map(|user| user.uid.as_raw()))
+}
+
+/// The same, of a database that can be asked.
 pub fn uid(name: &str) -> Option<u32> {
-    found(User::from_name(name)).ok()?.map(|user| user.uid.as_raw())
+    find_uid(name).ok()?
 }
 
 /// The gid of a name, if there is such a group.

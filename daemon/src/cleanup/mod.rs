@@ -16,9 +16,11 @@ mod state;
 use std::{
     fs,
     io::{self, Write as _},
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::{
@@ -46,7 +48,7 @@ pub enum Error {
     NotRoot,
     /// A daemon, or systemd for it, listens.
     #[error(
-        "somebody listens on {}: stop it first: systemctl stop v6podd.socket v6podd.service", .0.display()
+        "somebody listens on {}: stop it first: systemctl stop v6podd.socket v6podd.service, or kill the v6podd that was started by hand", .0.display()
     )]
     Served(PathBuf),
     /// The state cannot be read, or is in use.
@@ -227,12 +229,46 @@ fn defaults() -> Config {
 /// Whether somebody listens on a socket. systemd is told from the kernel's list: to connect would have it start
 /// the daemon. A daemon of its own has bound to another name, and is called.
 fn is_listened_on(path: &Path) -> bool {
+    is_listed(path) && is_bound(path) || socket::is_served(path)
+}
+
+/// Whether some socket was bound to this path and listens: perhaps to another file, that the path leads to in
+/// a mount namespace of a user's.
+fn is_listed(path: &Path) -> bool {
     /// `__SO_ACCEPTCON`, include/linux/net.h
     const LISTENING: &str = "00010000";
     let list = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let listed = list.lines().any(|line| {
+    list.lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
         words.nth(3) == Some(LISTENING) && words.nth(3).map(Path::new) == Some(path)
-    });
-    listed || socket::is_served(path)
+    })
+}
+
+/// Whether a living socket of a connection's kind is bound to this very file. Who calls it with a datagram
+/// socket is told that it is of the wrong type, and the other end nothing (`unix_find_other`,
+/// net/unix/af_unix.c).
+fn is_bound(path: &Path) -> bool {
+    let called = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+    called.is_err_and(|error| error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_bound_as_long_as_its_socket_lives_and_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, path] = ["first", "socket"].map(|name| folder.path().join(name));
+        assert!(!is_bound(&path));
+        let listener = UnixListener::bind(&first).unwrap();
+        fs::rename(&first, &path).unwrap();
+        assert!(is_bound(&path) && !is_bound(&first));
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody called");
+        drop(listener);
+        assert!(path.exists() && !is_bound(&path));
+    }
 }

@@ -31,7 +31,7 @@ use crate::{
 pub const PATH: &str = "/etc/v6pod/v6podd.toml";
 
 /// The shortest and the longest prefix that leaves room for a MAC.
-const LENGTHS: std::ops::RangeInclusive<u8> = 64..=80;
+pub const LENGTHS: std::ops::RangeInclusive<u8> = 64..=80;
 /// What IPv6 asks of a link at least (RFC 8200, section 5), and the most that a veth takes.
 const MTUS: std::ops::RangeInclusive<u32> = 1280..=65_535;
 /// The kernel's limit of ports per bridge (BR_MAX_PORTS, net/bridge/br_private.h) less one for an uplink.
@@ -196,7 +196,8 @@ impl Network {
     }
 }
 
-fn first_address(prefix: Ipv6Net) -> Ipv6Addr {
+/// The first address of a prefix but for the subnet-router anycast address: the gateway's.
+pub fn first_address(prefix: Ipv6Net) -> Ipv6Addr {
     Ipv6Addr::from_bits(prefix.network().to_bits() | 1)
 }
 

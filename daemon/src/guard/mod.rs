@@ -59,6 +59,9 @@ impl Isolation {
     }
 }
 
+/// The tenant of what has none: no user and no group has this number.
+const NOBODY: u32 = u32::MAX;
+
 /// What went wrong with the guard. Each names the object; `io::Error` says what the kernel answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -72,19 +75,14 @@ pub enum Error {
         /// Why ebtables does not.
         ebtables: Box<Error>,
     },
-    /// This one cannot tell tenants apart.
-    #[error(
-        "network.{network}.isolation: {isolation:?} needs guard = \"nftables\": choose \"open\" or \"isolated\""
-    )]
-    Isolation {
-        /// Where it is asked for.
-        network: String,
-        /// What is asked for.
-        isolation: &'static str,
-    },
     /// This one cannot keep inbound traffic from a container.
     #[error("inbound traffic cannot be limited here: that needs guard = \"nftables\", and this is {0:?}")]
     NoInbound(&'static str),
+    /// What goes over a bridge is not shown to the program that would limit it.
+    #[error(
+        "inbound traffic cannot be limited here: ip6tables does not see what goes over bridges. Write 1 to {0}, or choose guard = \"nftables\""
+    )]
+    Unseen(&'static str),
     /// A step failed.
     #[error("{step} failed for {object}: {source}")]
     Step {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error,
+    bridge::stale::is_marked,
     netlink::{Link, Socket},
     request,
 };
@@ -233,7 +234,8 @@ fn advertised_defaults() -> Result<Vec<String>, Error> {
 }
 
 /// Refuses a prefix that is on another link, whole or in part. A wider one there (the uplink's /64
-/// that ours was cut from) is no conflict: the longer prefix wins.
+/// that ours was cut from) is no conflict: the longer prefix wins. Nor is what is on another bridge of ours: that
+/// has it from an earlier configuration, and loses it now.
 ///
 /// # Errors
 /// [`Error::Overlap`], or the kernel would not say.
@@ -257,7 +259,9 @@ pub fn no_overlap(prefix: Ipv6Net, own_link: u32) -> Result<(), Error> {
             present.push((net, found.header.index));
         }
     }
-    let conflict = present.into_iter().find(|(net, link)| *link != own_link && prefix.contains(net));
+    let is_ours =
+        |index| index == own_link || links.iter().any(|link| link.index == index && is_marked(link));
+    let conflict = present.into_iter().find(|(net, link)| prefix.contains(net) && !is_ours(*link));
     let name =
         |index| links.iter().find(|l: &&Link| l.index == index).map_or("?".to_owned(), |l| l.name.clone());
     conflict.map_or(Ok(()), |(other, link)| Err(Error::Overlap { prefix, other, link: name(link) }))

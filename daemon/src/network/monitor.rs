@@ -7,15 +7,16 @@ use std::{collections::HashMap, io, thread};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkFlags};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::{io::Errno, net::sockopt::set_socket_recv_buffer_size_force};
 use tokio::sync::mpsc;
 
 use super::{mark, marked_links, netlink, netlink::Link};
-use crate::model::AttachmentId;
+use crate::{backoff, fault::Fault, model::AttachmentId};
 
 /// `RTMGRP_LINK` of linux/rtnetlink.h.
 const LINKS: u32 = 1;
-/// The receive buffer in octets: a thousand namespaces may end at once.
-const BUFFER: u32 = 4 << 20;
+/// The receive buffer in octets, whatever net.core.rmem_max is: a thousand namespaces may end at once.
+const BUFFER: usize = 4 << 20;
 
 /// What the monitor saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Seen {
     Gone(AttachmentId),
     /// A bridge of this name was made or deleted.
     Bridge(String),
-    /// Messages were lost (`ENOBUFS`): look for yourself.
+    /// Messages were lost, or could not be read: look for yourself.
     Lost,
 }
 
@@ -33,26 +34,44 @@ pub enum Seen {
 /// # Errors
 /// No socket, no thread.
 pub fn start() -> io::Result<mpsc::UnboundedReceiver<Seen>> {
-    let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-    socket.set_rx_buf_sz(BUFFER)?;
-    socket.bind(&SocketAddr::new(0, LINKS))?;
+    let socket = listen()?;
     let (seen, receiver) = mpsc::unbounded_channel();
-    thread::Builder::new().name("monitor".to_owned()).spawn(move || watch(&socket, &seen))?;
+    thread::Builder::new().name("monitor".to_owned()).spawn(move || watch(socket, &seen))?;
     Ok(receiver)
 }
 
-fn watch(socket: &netlink_sys::Socket, seen: &mpsc::UnboundedSender<Seen>) {
-    let mut ends = Ends::known();
+fn listen() -> io::Result<netlink_sys::Socket> {
+    let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+    set_socket_recv_buffer_size_force(&socket, BUFFER)?;
+    socket.bind(&SocketAddr::new(0, LINKS))?;
+    Ok(socket)
+}
+
+fn hear(socket: &netlink_sys::Socket) -> io::Result<Vec<u8>> {
+    let (octets, _) = socket.recv_from_full()?;
+    Fault.after("monitor.heard")?;
+    Ok(octets)
+}
+
+fn watch(mut socket: netlink_sys::Socket, seen: &mpsc::UnboundedSender<Seen>) {
+    let mut ends = Ends::default();
+    ends.look_again();
+    let mut failures = 0;
     while !seen.is_closed() {
-        let found = match socket.recv_from_full() {
-            Ok((octets, _)) => ends.news(&octets),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
+        let found = match hear(&socket) {
+            Ok(octets) => {
+                failures = 0;
+                ends.news(&octets)
+            }
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
                 tracing::info!("messages of the kernel were lost; looking for what they told");
-                vec![Seen::Lost]
+                ends.look_again()
             }
             Err(error) => {
-                tracing::error!(%error, "the link monitor cannot read; looking for ended namespaces stops");
-                return;
+                tracing::error!(%error, "the link monitor cannot hear the kernel; it tries another socket");
+                socket = listen_again(&mut failures);
+                tracing::info!("the link monitor hears the kernel again; looking for what it told meanwhile");
+                ends.look_again()
             }
         };
         for event in found {
@@ -63,14 +82,44 @@ fn watch(socket: &netlink_sys::Socket, seen: &mpsc::UnboundedSender<Seen>) {
     }
 }
 
+/// A new socket, in a while: each time later if it is of no use either.
+fn listen_again(failures: &mut u32) -> netlink_sys::Socket {
+    loop {
+        *failures += 1;
+        thread::sleep(backoff::after(*failures));
+        match listen() {
+            Ok(socket) => return socket,
+            Err(error) => tracing::error!(%error, failures, "the link monitor has no socket; it tries again"),
+        }
+    }
+}
+
 /// Where the other end of each attachment's link is, as this namespace numbers others.
+#[derive(Default)]
 struct Ends(HashMap<AttachmentId, i32>);
 
 impl Ends {
-    /// Those of links that were there before we listened.
-    fn known() -> Self {
-        let links = marked_links().unwrap_or_default().into_iter();
-        Self(links.filter_map(|(id, link)| Some((id, link.peer_namespace?))).collect())
+    /// Takes in where they are now, without having been told, and tells what is to be done for that.
+    fn look_again(&mut self) -> Vec<Seen> {
+        match marked_links() {
+            Ok(links) => {
+                let ends = links.into_iter().filter_map(|(id, link)| Some((id, link.peer_namespace?)));
+                let mut found = self.replace(ends.collect());
+                found.push(Seen::Lost);
+                found
+            }
+            Err(error) => {
+                tracing::error!(%error, "the links cannot be listed: what was moved elsewhere is not noticed");
+                vec![Seen::Lost]
+            }
+        }
+    }
+
+    /// Those that are elsewhere than they were.
+    fn replace(&mut self, now: HashMap<AttachmentId, i32>) -> Vec<Seen> {
+        let before = std::mem::replace(&mut self.0, now);
+        let moved = |(id, place): &(AttachmentId, i32)| self.0.get(id).is_some_and(|now| now != place);
+        before.into_iter().filter(moved).map(|(id, _)| Seen::Gone(id)).collect()
     }
 
     fn news(&mut self, octets: &[u8]) -> Vec<Seen> {
@@ -104,4 +153,17 @@ impl Ends {
 
 fn bridge(link: Link) -> Option<Seen> {
     (link.kind == "bridge").then_some(Seen::Bridge(link.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_moved_while_nobody_listened_is_gone() {
+        let [stays, moved, gone, new] = [1, 2, 3, 4].map(AttachmentId::from_bits);
+        let mut ends = Ends(HashMap::from([(stays, 1), (moved, 2), (gone, 3)]));
+        assert_eq!(ends.replace(HashMap::from([(stays, 1), (moved, 9), (new, 4)])), [Seen::Gone(moved)]);
+        assert_eq!(ends.0, HashMap::from([(stays, 1), (moved, 9), (new, 4)]));
+    }
 }

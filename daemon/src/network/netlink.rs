@@ -8,7 +8,8 @@
 use std::{io, net::Ipv6Addr, os::fd::AsRawFd as _};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
@@ -135,26 +136,33 @@ impl Socket {
 
     /// Every object of a kind.
     ///
+    /// The kernel reads them in pieces. If they change meanwhile it says so (`NLM_F_DUMP_INTR`): before Linux
+    /// 6.10 links that were there all the time may be left out then. So it is asked again.
+    ///
     /// # Errors
-    /// What the kernel answered.
+    /// What the kernel answered; or they change all the time.
     pub fn dump(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        /// One takes a few milliseconds where there are a thousand links.
+        const ATTEMPTS: usize = 20;
+        for _ in 0..ATTEMPTS {
+            if let Some(found) = self.dump_once(message.clone())? {
+                return Ok(found);
+            }
+        }
+        Err(io::Error::other("the kernel's list changed each time while it was read: try again"))
+    }
+
+    /// None: they changed meanwhile.
+    fn dump_once(&mut self, message: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut buffer = Vec::with_capacity(128);
         append(&mut buffer, message, NLM_F_REQUEST | NLM_F_DUMP, self.sequence);
         self.socket.send(&buffer, 0)?;
-        let mut found = Vec::new();
+        let mut read = Dump::default();
         loop {
             for answer in self.receive()? {
-                if answer.header.sequence_number != self.sequence {
-                    continue;
-                }
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(inner) => found.push(inner),
-                    NetlinkPayload::Done(_) => return Ok(found),
-                    NetlinkPayload::Error(error) => {
-                        return error.code.map_or(Ok(found), |code| Err(from_code(code.get())));
-                    }
-                    _ => {}
+                if answer.header.sequence_number == self.sequence && read.take(answer)? {
+                    return Ok((!read.interrupted).then_some(read.found));
                 }
             }
         }
@@ -229,6 +237,30 @@ impl Socket {
     }
 }
 
+/// What was read of a list.
+#[derive(Default)]
+struct Dump {
+    found: Vec<RouteNetlinkMessage>,
+    /// It changed while it was read.
+    interrupted: bool,
+}
+
+impl Dump {
+    /// Takes a message; true: it was the last one.
+    fn take(&mut self, answer: NetlinkMessage<RouteNetlinkMessage>) -> io::Result<bool> {
+        self.interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(inner) => self.found.push(inner),
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => {
+                return error.code.map_or(Ok(true), |code| Err(from_code(code.get())));
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+}
+
 /// Reads all messages of one datagram.
 ///
 /// # Errors
@@ -297,5 +329,35 @@ pub fn v6(address: std::net::IpAddr) -> Option<Ipv6Addr> {
     match address {
         std::net::IpAddr::V6(address) => Some(address),
         std::net::IpAddr::V4(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::DoneMessage;
+
+    use super::*;
+
+    fn answer(
+        flags: u16,
+        payload: NetlinkPayload<RouteNetlinkMessage>,
+    ) -> NetlinkMessage<RouteNetlinkMessage> {
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        NetlinkMessage::new(header, payload)
+    }
+
+    #[test]
+    fn a_list_that_changed_while_it_was_read_is_not_taken_for_whole() {
+        let link = || NetlinkPayload::from(RouteNetlinkMessage::NewLink(LinkMessage::default()));
+        let done = || NetlinkPayload::Done(DoneMessage::default());
+        for (flags, interrupted) in
+            [([0, 0], false), ([NLM_F_DUMP_INTR, 0], true), ([0, NLM_F_DUMP_INTR], true)]
+        {
+            let mut read = Dump::default();
+            assert!(!read.take(answer(flags[0], link())).unwrap());
+            assert!(read.take(answer(flags[1], done())).unwrap());
+            assert_eq!((read.found.len(), read.interrupted), (1, interrupted));
+        }
     }
 }

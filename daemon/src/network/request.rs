@@ -162,14 +162,24 @@ pub fn own_bridge(index: u32, alias: &str, mac: Option<Mac>, mtu: u32) -> Reques
 
 /// `ip addr replace ADDRESS/LENGTH dev INDEX nodad`.
 pub fn address(index: u32, address: Ipv6Addr, length: u8) -> Request {
+    let mut message = address_message(index, address, length);
+    message.header.flags = AddressHeaderFlags::Nodad;
+    Request::new(RouteNetlinkMessage::NewAddress(message), REPLACE)
+}
+
+/// `ip addr del ADDRESS/LENGTH dev INDEX`.
+pub fn no_address(index: u32, address: Ipv6Addr, length: u8) -> Request {
+    Request::new(RouteNetlinkMessage::DelAddress(address_message(index, address, length)), 0)
+}
+
+fn address_message(index: u32, address: Ipv6Addr, length: u8) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet6;
     message.header.prefix_len = length;
     message.header.index = index;
-    message.header.flags = AddressHeaderFlags::Nodad;
     message.attributes =
         vec![AddressAttribute::Local(IpAddr::V6(address)), AddressAttribute::Address(IpAddr::V6(address))];
-    Request::new(RouteNetlinkMessage::NewAddress(message), REPLACE)
+    message
 }
 
 /// `ip route add default via GATEWAY dev INDEX table TABLE metric METRIC onlink`.

@@ -138,7 +138,7 @@ impl Check<'_> {
         });
         let ports = raw.ports.as_ref().map(|ports| {
             let ranges = ports.iter().filter_map(|port| self.note("ports", origin, port_range(port)));
-            ranges.collect()
+            merged(ranges.collect())
         });
         Limits {
             attachments: raw.attachments.map_or(defaults.attachments, Count::limit),
@@ -249,4 +249,15 @@ fn port_range(port: &Port) -> Result<(u16, u16), String> {
         (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
         _ => Err(format!("{text:?} is neither a port nor a range of ports such as \"8000-8999\"")),
     }
+}
+
+/// The same ports in as few ranges as can be: whatever lies in them lies in one of them.
+fn merged(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, former| {
+        let joins = next.0 <= former.1.saturating_add(1);
+        former.1 = if joins { former.1.max(next.1) } else { former.1 };
+        joins
+    });
+    ranges
 }

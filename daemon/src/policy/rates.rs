@@ -1,4 +1,4 @@
-//! How often a user activates: a token bucket for each user and rule.
+//! How often a user activates or exposes: a token bucket for each user and rule.
 //!
 //! A bucket is one moment, that at which it will be full again (the generic cell rate algorithm, ITU-T I.371,
 //! annex A): every call moves it on by the time that one takes to come back. No clock: the time is passed in.

@@ -71,7 +71,7 @@ impl fmt::Display for Why {
             }
             Self::Rate(rate, wait) => write!(
                 f,
-                "you may activate {} times a minute, {} at once: try again in {} s",
+                "you may attach and expose {} times a minute, {} at once: try again in {} s",
                 rate.per_minute,
                 rate.burst,
                 wait.as_millis().div_ceil(1000)
@@ -122,7 +122,7 @@ pub struct Left {
     pub attachments: Quota,
     /// Attachments on the network.
     pub addresses: Quota,
-    /// Calls of Activate at this moment.
+    /// Calls of Activate and Expose at this moment.
     pub activations: Quota,
 }
 

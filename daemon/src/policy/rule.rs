@@ -68,13 +68,13 @@ pub struct Limits {
     pub attachments: Option<u32>,
     /// Attachments at once, of one user, on one network.
     pub addresses: Option<u32>,
-    /// Calls of Activate.
+    /// Calls of Activate and Expose.
     pub rate: Option<Rate>,
     /// Names have to fit one of these.
     pub names: Option<Vec<Pattern>>,
     /// Whether callers may choose their address; none: as the network says.
     pub fixed: Option<bool>,
-    /// The ports that owners may open, first and last; none: all.
+    /// The ports that owners may open, first and last, in order and none next to another; none: all.
     pub ports: Option<Vec<(u16, u16)>>,
     /// Whether the user's addresses all lie in a prefix of the user's own.
     pub sub_prefix: bool,
@@ -110,20 +110,18 @@ impl Limits {
             None if self.ports.is_some() => Ok(Inbound::Established),
             None => Ok(Inbound::Open),
             Some(Inbound::Open) if self.ports.is_some() => Err(Why::Ports(Inbound::Open)),
-            Some(Inbound::Ports(ports)) => {
-                let may = |ports: &Ports| (ports.first..=ports.last).all(|port| self.may_open(port));
-                match ports.iter().find(|ports| !may(ports)) {
-                    Some(ports) => Err(Why::Ports(Inbound::Ports(vec![*ports]))),
-                    None => Ok(Inbound::Ports(ports.clone())),
-                }
-            }
+            Some(Inbound::Ports(ports)) => match ports.iter().find(|ports| !self.may_open(ports)) {
+                Some(ports) => Err(Why::Ports(Inbound::Ports(vec![*ports]))),
+                None => Ok(Inbound::Ports(ports.clone())),
+            },
             Some(asked) => Ok(asked.clone()),
         }
     }
 
-    /// Whether an inbound port may be opened.
-    pub fn may_open(&self, port: u16) -> bool {
-        self.ports.as_ref().is_none_or(|ranges| ranges.iter().any(|(a, z)| (*a..=*z).contains(&port)))
+    /// Whether all of these ports may be opened.
+    pub(super) fn may_open(&self, asked: &Ports) -> bool {
+        let hold = |(first, last): &(u16, u16)| *first <= asked.first && asked.last <= *last;
+        self.ports.as_ref().is_none_or(|ranges| ranges.iter().any(hold))
     }
 }
 

@@ -5,7 +5,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::*;
-use crate::{config::Config, ipam::Space};
+use crate::{
+    config::Config,
+    ipam::Space,
+    model::{Ports, Protocol},
+};
 
 const NETWORKS: &str = "[network.one]\nprefix = \"2001:db8:1::/80\"\n[network.two]\nprefix = \"2001:db8:2::/80\"\n\
                         allow_static = true\naddresses = \"owner\"\ncollision = \"share\"\n";
@@ -72,13 +76,17 @@ fn told(policy: &Policy, subject: &Subject, network: &str, name: &str, address: 
     }
 }
 
+fn tcp(first: u16, last: u16) -> Ports {
+    Ports { protocol: Protocol::Tcp, first, last }
+}
+
 #[test]
 fn without_rules_everybody_may_within_sane_limits() {
     let policy = policy("");
     assert_eq!(told(&policy, &user(7), "two", "web", ""), "default");
     let limits = &policy.rule(&user(7), &on("one")).limits;
     assert_eq!((limits.attachments, limits.rate), (Some(64), Some(Rate { per_minute: 120, burst: 120 })));
-    assert!(limits.may_open(1) && limits.may_open(65_535));
+    assert!(limits.may_open(&tcp(1, u16::MAX)));
     assert_eq!(told(&policy, &user(0), "", "web", ""), "root");
     assert_eq!(policy.rule(&user(0), &on("one")).limits, Limits::none());
     // A container of root's is not root, though root is who it is charged to.
@@ -246,10 +254,10 @@ fn limits_are_what_is_written() {
     let limits = |uid| policy.rule(&user(uid), &on("one")).limits.clone();
     assert_eq!((limits(1).attachments, limits(1).addresses), (Some(3), Some(2)));
     assert_eq!(limits(1).rate, Some(Rate { per_minute: 10, burst: 10 }));
-    let open: Vec<u16> = (0..=u16::MAX).filter(|port| limits(1).may_open(*port)).collect();
+    let open: Vec<u16> = (0..=u16::MAX).filter(|port| limits(1).may_open(&tcp(*port, *port))).collect();
     assert_eq!((open.len(), open[0], open[1], open[2]), (1002, 80, 443, 8000));
     assert_eq!((limits(2).attachments, limits(2).addresses, limits(2).rate), (None, None, None));
-    assert!(!limits(2).may_open(80));
+    assert!(!limits(2).may_open(&tcp(80, 80)));
     let inbound =
         |uid, asked: &str| limits(uid).inbound(Some(&asked.parse().unwrap())).map(|to| to.to_string());
     assert_eq!(limits(1).inbound(None), Ok(Inbound::Established), "nothing is open before it is opened");
@@ -261,6 +269,20 @@ fn limits_are_what_is_written() {
     assert_eq!(inbound(2, "established"), Ok("established".to_owned()));
     assert_eq!(inbound(2, "80/tcp"), Err(Why::Ports("80/tcp".parse().unwrap())));
     assert_eq!((limits(3).rate, limits(3).attachments), (Some(Rate { per_minute: 120, burst: 5 }), Some(64)));
+}
+
+#[test]
+fn a_range_may_be_opened_if_the_rules_ranges_together_hold_it() {
+    let ports = "[\"200-65535\", 80, \"90-110\", \"81-89\", \"100-150\", \"152-160\"]";
+    let policy = policy(&format!("[[rule]]\nports = {ports}\n"));
+    let limits = &policy.rule(&user(7), &on("one")).limits;
+    assert_eq!(limits.ports.as_deref(), Some(&[(80, 150), (152, 160), (200, u16::MAX)][..]));
+    for (first, last, may) in
+        [(80, 150, true), (95, 105, true), (79, 80, false), (150, 152, false), (160, 200, false)]
+    {
+        assert_eq!(limits.may_open(&tcp(first, last)), may, "{first}-{last}");
+    }
+    assert!(limits.may_open(&tcp(200, u16::MAX)) && limits.may_open(&tcp(u16::MAX, u16::MAX)));
 }
 
 #[test]

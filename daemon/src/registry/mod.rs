@@ -5,12 +5,11 @@
 //! is away. The service publishes after commit and withdraws before detach, and after a restart publishes
 //! all restored attachments again: a registry keeps nothing on disk.
 
-mod backoff;
 mod config;
 pub mod consul;
 pub mod dns;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::Ipv6Net;
 
@@ -26,7 +25,11 @@ pub trait Registry: Send + Sync {
     /// Makes the name forgotten. Idempotent, also for an unknown id.
     fn withdraw(&self, id: AttachmentId);
     /// How the registry is.
-    fn status(&self) -> Status;
+    fn status(&self) -> Status {
+        self.status_for(&|_| true)
+    }
+    /// How it is for somebody who may know these addresses of the host's networks and no others.
+    fn status_for(&self, shows: &dyn Fn(IpAddr) -> bool) -> Status;
     /// The name as others ask for it, without a final dot: `web.v6pod`, `web.service.consul`.
     fn full_name(&self, name: &Name) -> String;
     /// What is amiss for this record, in one sentence, from what is known without asking anybody.
@@ -79,9 +82,9 @@ impl Registries {
         self.0.iter().for_each(|registry| registry.withdraw(id));
     }
 
-    /// How each is.
-    pub fn status(&self) -> Vec<Status> {
-        self.0.iter().map(|registry| registry.status()).collect()
+    /// How each is, for somebody who may know these addresses of the host's networks and no others.
+    pub fn status_for(&self, shows: &dyn Fn(IpAddr) -> bool) -> Vec<Status> {
+        self.0.iter().map(|registry| registry.status_for(shows)).collect()
     }
 
     /// The name as others ask for it, one per registry.

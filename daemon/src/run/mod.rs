@@ -36,7 +36,7 @@ struct Arguments {
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     check_config: bool,
-    /// Remove everything that v6podd made on this host, and end: what `v6pod cleanup --all` runs
+    /// Remove everything that v6podd made on this host, and end: what `v6pod cleanup --all` runs.
     ///
     /// Says what was done, one JSON object a line. Refused while a daemon runs.
     #[arg(long, conflicts_with = "check_config")]

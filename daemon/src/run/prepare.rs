@@ -16,7 +16,7 @@ use crate::{
     config::{self, Config},
     guard, ipam,
     model::Mac,
-    network::{self, host::Changes},
+    network::{self, bridge::stale, host::Changes},
     registry::{self, Instance},
     service::{Net, Parts, Service, lifetime},
     store::Store,
@@ -46,6 +46,7 @@ pub(super) fn service(
     for (network, driver) in &drivers {
         driver.examine().map_err(|source| fail(network, source))?;
     }
+    stale::take_off_addresses(&config.networks);
     let mut networks = BTreeMap::new();
     for (network, driver) in drivers {
         driver.prepare().map_err(|source| fail(network, source))?;

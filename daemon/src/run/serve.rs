@@ -15,7 +15,7 @@ use crate::{
     auth::{Holders, Subids},
     config::Config,
     confine,
-    network::monitor,
+    network::{bridge::stale, monitor},
     reload::{self, Reload},
     service::{Service, jobs::Jobs, lifetime},
     socket::{self, Pulse, Shares, limits},
@@ -64,6 +64,7 @@ pub(super) async fn serve(
         tokio::task::spawn_blocking(move || restoring.reconcile(&Holders::with_kept(passed.leases)))
             .await
             .map_err(|error| Error::Start { step: "reconciling", source: io::Error::other(error) })??;
+    stale::remove(&config.networks);
     tokio::spawn(lifetime::follow(Arc::clone(&service), jobs.clone(), seen));
     let reload = Reload {
         path: path.to_owned(),

@@ -1,4 +1,5 @@
-//! Attaching: book, record, touch the kernel, commit, publish; or leave nothing.
+//! Attaching: book, record, touch the kernel, commit, publish; or leave nothing. What is attached already
+//! is renewed: [`super::renew`].
 
 use std::{
     os::fd::AsFd as _,
@@ -78,7 +79,8 @@ impl Service {
                         self.detach_unasked(attachment.id, Reason::Namespace)?;
                         continue;
                     }
-                    if let Some(attachment) = self.renew(grant, attachment.id, lease)? {
+                    let ruling = self.ruling_over(grant, &attachment)?;
+                    if let Some(attachment) = self.renew(grant, &ruling, attachment.id, lease)? {
                         return Ok((attachment, false));
                     }
                 }
@@ -303,7 +305,7 @@ impl Service {
     ) {
         table.put(attachment.clone());
         if let Some(lease) = lease {
-            table.set_lease(attachment.id, Arc::clone(&lease));
+            table.set_lease(attachment.id, Some(Arc::clone(&lease)));
             self.watch_lease(attachment.id, lease);
         }
         self.tell(change, attachment);
@@ -329,49 +331,5 @@ impl Service {
         self.table().remove(attachment.id);
         self.forget_lease(attachment.id);
         self.settled.notify_all();
-    }
-
-    /// Fills in what this call knows and the attachment does not, and gives it the new lease. None: it
-    /// has come to an end meanwhile.
-    fn renew(
-        &self,
-        grant: &Grant,
-        id: AttachmentId,
-        lease: Option<&Arc<Lease>>,
-    ) -> Result<Option<Attachment>, Error> {
-        let wish = grant.wish();
-        let mut table = self.table();
-        let Some(before) = table.get(id).filter(|a| a.state == State::Active).cloned() else {
-            return Ok(None);
-        };
-        let mut attachment = before.clone();
-        if let (None, Some(container)) = (&attachment.container_id, &wish.container_id)
-            && table.by_container(attachment.uid, container).is_none()
-        {
-            attachment.container_id = Some(container.clone());
-        }
-        if let (None, Some(name)) = (&attachment.name, &wish.name) {
-            let policy = self.policy();
-            let namer =
-                Namer { table: &table, policy: &policy, subject: grant.subject(), ruling: grant.ruling() };
-            let Naming::Free(free) = namer.choose(Some(name), &[])? else {
-                return Err(Error::NameTaken(name.clone()));
-            };
-            attachment.name = free;
-        }
-        if let (Inbound::Open, Some(inbound)) = (&attachment.inbound, &wish.inbound) {
-            attachment.inbound = inbound.clone();
-        }
-        attachment.lease = lease.map(|lease| lease.id()).or(attachment.lease);
-        if attachment.inbound != before.inbound {
-            self.limit(&before, &attachment)?;
-        }
-        if attachment != before {
-            // Recorded under the lock, for once: a detach must not come in between, and this is rare.
-            self.parts.store.write(&attachment)?;
-            self.settle(&mut table, &attachment, lease.cloned(), Change::Changed);
-            self.parts.audit.lives(&attachment);
-        }
-        Ok(Some(attachment))
     }
 }

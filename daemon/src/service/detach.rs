@@ -34,6 +34,7 @@ impl Service {
 
     /// From here on it is ours to remove, and no registry publishes it. None: it is not in use.
     fn begin(&self, id: AttachmentId) -> Option<Attachment> {
+        let _nobody_changes_it = self.changes();
         let mut table = self.table();
         table.get(id).filter(|attachment| attachment.state == State::Active)?;
         let attachment = table.set_state(id, State::Detaching)?;
@@ -80,7 +81,10 @@ impl Service {
     fn give_up(&self, attachment: &Attachment, reason: Reason) {
         let mut table = self.table();
         table.note_refused(attachment.id);
-        table.set_state(attachment.id, State::Active);
+        if let Some(attachment) = table.set_state(attachment.id, State::Active) {
+            // Watchers were told that it is being detached.
+            self.tell(Change::Changed, &attachment);
+        }
         drop(table);
         self.settled.notify_all();
         self.try_later(attachment, reason);

@@ -21,9 +21,9 @@ impl Service {
         inbound: Inbound,
     ) -> Result<Attachment, Error> {
         let absent = || Error::NoAttachment(Target::Id(id).to_string());
-        // All under the lock, for once: a detach must not come in between, and this is rare and quick.
-        let mut table = self.table();
-        let before = table.get(id).filter(|found| peer.may_see(found.uid)).cloned().ok_or_else(absent)?;
+        let _nobody_detaches_it = self.changes();
+        let before =
+            self.table().get(id).filter(|found| peer.may_see(found.uid)).cloned().ok_or_else(absent)?;
         match before.state {
             State::Active if before.inbound == inbound => return Ok(before),
             State::Active => {}
@@ -35,16 +35,16 @@ impl Service {
         if let Err(why) = rule.limits.inbound(Some(&inbound)) {
             return Err(Error::Refused(Refusal { why, origin: rule.origin.clone(), left: None }));
         }
-        let after = Attachment { inbound, ..before.clone() };
-        self.limit(&before, &after)?;
-        table.put(after.clone());
+        self.limit(&before, &Attachment { inbound: inbound.clone(), ..before.clone() })?;
+        let mut table = self.table();
+        let after = table.set_inbound(id, inbound).ok_or_else(absent)?;
         self.tell(Change::Changed, &after);
         tracing::info!(%id, uid = after.uid, by = peer.uid(), inbound = %after.inbound, "inbound traffic");
         Ok(after)
     }
 
-    /// Has it recorded and carried out that something else may reach an attachment now. Whoever calls holds
-    /// the table.
+    /// Has it recorded and carried out that something else may reach an attachment now. Whoever calls lets
+    /// nobody else change it.
     pub(super) fn limit(&self, before: &Attachment, after: &Attachment) -> Result<(), Error> {
         self.parts.store.write(after)?;
         self.parts.guard.update(after).map_err(|error| {

@@ -3,21 +3,29 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{io::Interest, sync::mpsc, task::AbortHandle, time::sleep};
+use tokio::{
+    io::Interest,
+    sync::{Notify, mpsc},
+    task::AbortHandle,
+    time::sleep,
+};
 
-use super::{Service, jobs::Jobs};
+use super::{Service, jobs::Jobs, resync};
 use crate::{
     audit::Reason,
     auth::Lease,
     fault::Fault,
     model::{Attachment, AttachmentId, State},
-    network::{self, monitor::Seen},
+    network::monitor::Seen,
     sys::pipe::register_end,
     systemd::Notifier,
 };
 
 /// How long after the kernel refused a detach it is tried again: at first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Whose work it is that is nobody's.
+pub(super) const ROOT: u32 = 0;
 
 /// What [`watch`] is told.
 pub enum Order {
@@ -58,29 +66,15 @@ impl Service {
         }
     }
 
-    fn detach_or_log(&self, id: AttachmentId, reason: Reason) {
+    pub(super) fn detach_or_log(&self, id: AttachmentId, reason: Reason) {
         if let Err(error) = self.detach_unasked(id, reason) {
             tracing::debug!(%id, %error, "detaching what has ended");
         }
     }
 
-    /// Detaches everything whose link is gone, and mends the rest: after messages of the kernel were lost.
-    fn look_for_gone(&self) {
-        let Ok(marked) = network::marked_links() else { return };
-        let present: std::collections::HashSet<_> = marked.into_iter().map(|(id, _)| id).collect();
-        let gone: Vec<_> =
-            self.table().attachments().map(|a| a.id).filter(|id| !present.contains(id)).collect();
-        for id in gone {
-            self.detach_or_log(id, Reason::Namespace);
-        }
-        for net in self.networks() {
-            self.mend(net.host_link());
-        }
-    }
-
     /// Puts the attachments of a network back after the link that carries it came or went: one of our own
     /// making is made again.
-    fn mend(&self, host_link: &str) {
+    pub(super) fn mend(&self, host_link: &str) {
         let Some(net) = self.networks().find(|net| net.host_link() == host_link) else { return };
         let used = |found: &&Attachment| found.network == net.config.name && found.state == State::Active;
         let attachments: Vec<_> = self.table().attachments().filter(used).cloned().collect();
@@ -185,8 +179,8 @@ fn owner(service: &Service, id: AttachmentId) -> Option<u32> {
 
 /// Does what the link monitor's news call for, until there is no more.
 pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::UnboundedReceiver<Seen>) {
-    /// Whose work it is that is nobody's.
-    const ROOT: u32 = 0;
+    let lost = Arc::new(Notify::new());
+    tokio::spawn(resync::whenever(Arc::clone(&lost), Arc::clone(&service), jobs.clone()));
     while let Some(event) = seen.recv().await {
         let service = Arc::clone(&service);
         match event {
@@ -203,7 +197,7 @@ pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::Unbounded
                     jobs.detach(ROOT, move || service.mend(&name));
                 }
             }
-            Seen::Lost => jobs.detach(ROOT, move || service.look_for_gone()),
+            Seen::Lost => lost.notify_one(),
         }
     }
 }

@@ -5,11 +5,12 @@
 //! own ([`jobs`]): a client that hangs up neither half-finishes nor undoes it. The [`table`] says what
 //! there is and who is busy with it; it is locked for looking and booking only, never while the kernel
 //! works. An attachment that is being attached or detached belongs to the thread that does it, and
-//! others who want it wait for that thread.
+//! others who want it wait for that thread. While one that is in use is changed, no detach begins.
 //!
-//! [`attach`] and [`detach`] hold the order of steps, [`reconcile`] what is done before the first
-//! caller, [`lifetime`] what ends an attachment unasked. [`rules`] holds the policy against what there is,
-//! [`reload`] puts another in its place, [`explain`] tells what it would say.
+//! [`attach`] and [`detach`] hold the order of steps, [`renew`] what a repeated call changes, [`reconcile`] what
+//! is done before the first caller, [`lifetime`] what ends an attachment unasked, [`resync`] what is done when
+//! the kernel's news was lost. [`rules`] holds the policy against what there is, [`reload`] puts another in its
+//! place, [`explain`] tells what it would say.
 
 mod attach;
 mod detach;
@@ -20,6 +21,8 @@ pub mod lifetime;
 mod naming;
 mod reconcile;
 mod reload;
+mod renew;
+mod resync;
 mod rules;
 mod table;
 
@@ -86,7 +89,8 @@ pub enum Error {
     /// The name is taken.
     #[error("the name {0} is taken by another container: choose another name, or stop that one")]
     NameTaken(crate::model::Name),
-    /// The namespace has an attachment of somebody else's making.
+    /// The namespace has an attachment of somebody else's making. Told to nobody who could not see its link
+    /// there: only who has every right over a namespace gets as far as this.
     #[error("this namespace is attached already, by another user")]
     AttachedByAnother,
     /// The MTU is more than the network's.
@@ -203,6 +207,9 @@ pub struct Service {
     policy: RwLock<Arc<Policy>>,
     rates: Mutex<Rates>,
     table: Mutex<Table>,
+    /// Held while an attachment that is in use is changed, and no detach may begin. Taken before the table,
+    /// and only on threads that may wait: disk and kernel are at work meanwhile.
+    changes: Mutex<()>,
     /// Told whenever an attachment comes to rest.
     settled: Condvar,
     events: broadcast::Sender<(Change, Attachment)>,
@@ -221,6 +228,7 @@ impl Service {
             policy,
             rates: Mutex::default(),
             table: Mutex::new(Table::default()),
+            changes: Mutex::default(),
             settled: Condvar::new(),
             events: broadcast::channel(BEHIND).0,
             leases,
@@ -231,6 +239,10 @@ impl Service {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changes(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One network.

@@ -60,6 +60,13 @@ impl Service {
                 }
             }
         }
+        let count = ended.iter().filter(|(_, reason)| *reason == Reason::Network).count();
+        if count > 0 {
+            tracing::warn!(
+                count,
+                "ended what was attached to networks that are gone or have another prefix: restart those containers"
+            );
+        }
         let this = Arc::downgrade(self);
         let census = move || this.upgrade().map_or_else(Vec::new, |service| service.committed());
         self.parts.audit.reconciled(&live, &ended, census);

@@ -25,13 +25,13 @@ impl Service {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who a caller is to the rules. The user database is asked, on a thread apart, if there are rules that
-    /// depend on it and it was not asked lately.
+    /// Who a caller is to the rules. The user database is asked, on a thread apart, for the owner of a
+    /// subordinate uid, and if there are rules that depend on it; but not if it was asked lately.
     ///
     /// # Errors
     /// [`Error::Users`].
     pub async fn subject(self: &Arc<Self>, peer: &Peer) -> Result<Subject, Error> {
-        let account = self.parts.subids.charged(peer.uid());
+        let account = self.owner(peer.uid()).await?;
         let plain = Subject {
             uid: peer.uid(),
             account,
@@ -47,8 +47,12 @@ impl Service {
     /// # Errors
     /// [`Error::Users`].
     pub async fn subject_of(self: &Arc<Self>, uid: u32) -> Result<Subject, Error> {
-        let account = self.parts.subids.charged(uid);
+        let account = self.owner(uid).await?;
         self.with_account(Subject { uid, account, admin: uid == 0, ..Subject::default() }).await
+    }
+
+    async fn owner(&self, uid: u32) -> Result<u32, Error> {
+        self.parts.subids.owner(uid).await.map_err(|source| Error::Users { uid, source })
     }
 
     async fn with_account(self: &Arc<Self>, subject: Subject) -> Result<Subject, Error> {
@@ -80,24 +84,41 @@ impl Service {
         subject.owner().is_some() && self.policy().asks_who()
     }
 
-    /// Decides by the rules, and counts the call. Quick: it waits for nothing and nobody.
+    /// Counts a call that changes something, before anything else is done for it and whatever comes of it. A
+    /// network that is not there as far as the user goes counts as the default one: nobody shall learn by
+    /// whose line they are refused that it is there.
+    ///
+    /// # Errors
+    /// There were too many.
+    pub fn count_call(&self, subject: &Subject, network: Option<&NetworkName>) -> Result<(), Error> {
+        let policy = self.policy();
+        let shown = network.filter(|network| policy.shows(subject, network));
+        let network = shown.unwrap_or(&self.parts.default_network);
+        let rule = policy.rule(subject, network);
+        let taken = self.rates().take(subject.account, rule, Instant::now());
+        match (taken, rule.limits.rate) {
+            (Err(wait), Some(rate)) => {
+                let usage = self.table().usage(subject.account, network);
+                Err(Error::Refused(self.refusal(subject, rule, usage, Why::Rate(rate, wait))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the call, and decides by the rules. Quick: it waits for nothing and nobody.
     ///
     /// # Errors
     /// The rule that forbids it, or that it has been called too often.
     pub fn permit(&self, peer: Peer, subject: &Subject, wish: Wish) -> Result<Permit, Error> {
-        let account = subject.account;
+        self.count_call(subject, wish.network.as_ref())?;
         let policy = self.policy();
         let network = wish.network.clone().unwrap_or_else(|| self.parts.default_network.clone());
         let permit = Permit::decide(&policy, peer, subject, wish, &self.parts.default_network)
             .map_err(|denial| self.denied(&policy, subject, &network, denial))?;
         let ruling = permit.ruling();
-        if let Err(why) = ruling.rule.limits.inbound(permit.wish().inbound.as_ref()) {
-            return Err(self.refused(subject, ruling, why));
-        }
-        let taken = self.rates().take(account, &ruling.rule, Instant::now());
-        match (taken, ruling.rule.limits.rate) {
-            (Err(wait), Some(rate)) => Err(self.refused(subject, ruling, Why::Rate(rate, wait))),
-            _ => Ok(permit),
+        match ruling.rule.limits.inbound(permit.wish().inbound.as_ref()) {
+            Ok(_) => Ok(permit),
+            Err(why) => Err(self.refused(subject, ruling, why)),
         }
     }
 
@@ -114,7 +135,13 @@ impl Service {
         }
     }
 
-    fn denied(&self, policy: &Policy, subject: &Subject, network: &NetworkName, denial: Denial) -> Error {
+    pub(super) fn denied(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        network: &NetworkName,
+        denial: Denial,
+    ) -> Error {
         let refusal = match denial {
             Denial::NoNetwork(name) => return Error::NoNetwork(name),
             Denial::Refused(refusal) => refusal,
@@ -123,22 +150,18 @@ impl Service {
         let usage = self.table().usage(subject.account, network);
         // Of nothing at all nothing is left.
         let left = rule.allow.then(|| self.left(subject, rule, usage));
-        let refusal = Refusal { left, ..refusal };
-        tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
-        Error::Refused(refusal)
+        Error::Refused(Refusal { left, ..refusal })
     }
 
     /// A refusal that tells what is left.
-    fn refused(&self, subject: &Subject, ruling: &Ruling, why: Why) -> Error {
+    pub(super) fn refused(&self, subject: &Subject, ruling: &Ruling, why: Why) -> Error {
         let usage = self.table().usage(subject.account, &ruling.network);
-        Error::Refused(self.refusal(subject, ruling, usage, why))
+        Error::Refused(self.refusal(subject, &ruling.rule, usage, why))
     }
 
-    fn refusal(&self, subject: &Subject, ruling: &Ruling, usage: Usage, why: Why) -> Refusal {
-        let left = Some(self.left(subject, &ruling.rule, usage));
-        let refusal = Refusal { why, origin: ruling.rule.origin.clone(), left };
-        tracing::debug!(uid = subject.uid, account = subject.account, %refusal, "refused");
-        refusal
+    fn refusal(&self, subject: &Subject, rule: &Rule, usage: Usage, why: Why) -> Refusal {
+        let left = Some(self.left(subject, rule, usage));
+        Refusal { why, origin: rule.origin.clone(), left }
     }
 
     /// What is left to a user under a rule.
@@ -178,7 +201,7 @@ impl Service {
                 let limit = full(limits.addresses, usage.addresses, on_this)?;
                 Some(Why::Addresses(ruling.network.clone(), limit))
             });
-        why.map_or(Ok(()), |why| Err(Error::Refused(self.refusal(subject, ruling, usage, why))))
+        why.map_or(Ok(()), |why| Err(Error::Refused(self.refusal(subject, &ruling.rule, usage, why))))
     }
 
     /// The networks that are there as far as this user goes, by name.

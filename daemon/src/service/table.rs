@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     auth::Lease,
-    model::{Attachment, AttachmentId, ContainerId, Name, NamespaceId, NetworkName, State},
+    model::{Attachment, AttachmentId, ContainerId, Inbound, Name, NamespaceId, NetworkName, State},
 };
 
 /// One attachment and the lease that holds it.
@@ -121,11 +121,11 @@ impl Table {
         self.entries.insert(id, Entry { attachment, lease, gone, refused });
     }
 
-    /// Gives an attachment another lease.
-    pub fn set_lease(&mut self, id: AttachmentId, lease: Arc<Lease>) {
+    /// Gives an attachment another lease, or none.
+    pub fn set_lease(&mut self, id: AttachmentId, lease: Option<Arc<Lease>>) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.attachment.lease = Some(lease.id());
-            entry.lease = Some(lease);
+            entry.attachment.lease = lease.as_ref().map(|lease| lease.id());
+            entry.lease = lease;
         }
     }
 
@@ -157,6 +157,13 @@ impl Table {
     pub fn set_state(&mut self, id: AttachmentId, state: State) -> Option<Attachment> {
         let entry = self.entries.get_mut(&id)?;
         entry.attachment.state = state;
+        Some(entry.attachment.clone())
+    }
+
+    /// Sets what may reach an attachment, and gives it as it is then.
+    pub fn set_inbound(&mut self, id: AttachmentId, inbound: Inbound) -> Option<Attachment> {
+        let entry = self.entries.get_mut(&id)?;
+        entry.attachment.inbound = inbound;
         Some(entry.attachment.clone())
     }
 

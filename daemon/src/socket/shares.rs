@@ -57,7 +57,7 @@ impl Shares {
         Self(Arc::new(Mutex::new(Inner { connections, users: HashMap::new(), all: Had::default() })), subids)
     }
 
-    /// Whose share a user's connections, calls and descriptors are taken from.
+    /// Whose share a user's connections, calls and descriptors are taken from, as far as that is known now.
     pub fn charged(&self, uid: u32) -> u32 {
         self.1.charged(uid)
     }

@@ -2,9 +2,9 @@
 
 use std::{thread, time::Duration, time::SystemTime};
 
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{SOON, Site, written};
+use crate::site::{Site, written};
 
 #[test]
 fn a_complaint_leads_to_user_and_container() {
@@ -72,7 +72,7 @@ fn a_restarted_container_has_two_lives() {
     site.alice.podman(["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
     let first = site.history(&["web"]).remove(0);
     site.alice.podman(["restart", "-t", "0", "web"]);
-    let lives = eventually(SOON, || match site.history(&["web"]) {
+    let lives = eventually(LATER, || match site.history(&["web"]) {
         lives if lives.len() == 2 => Ok(lives),
         lives => Err(format!("{lives:#?}")),
     });

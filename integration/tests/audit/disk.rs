@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use v6pod_integration::{Attached, Namespaces, eventually, test_client};
+use v6pod_integration::{Attached, LATER, Namespaces, eventually, test_client};
 
-use crate::site::{FOLDER, LATER, SOON, Site};
+use crate::site::{FOLDER, Site};
 
 /// The files on a small file system of their own: attachments are recorded on another one.
 const SMALL: &str =
@@ -20,7 +20,7 @@ fn cycle(site: &Site, namespaces: &Namespaces, count: usize) {
     let client = |pid: &u32| test_client(&site.alice, &["cycle", &count.to_string(), &pid.to_string()], "");
     let mut running: Vec<_> = namespaces.pids().iter().map(|pid| client(pid).spawn()).collect();
     for one in &mut running {
-        let status = one.wait(Duration::from_secs(200));
+        let status = one.wait(10 * LATER);
         assert!(status.success(), "{one}");
     }
 }
@@ -50,7 +50,7 @@ fn a_full_disk_fails_and_delays_nobody() {
     let namespace = Namespaces::new(&site.alice, 1);
     // A page of the file may have room left.
     cycle(&site, &namespace, 20);
-    eventually(SOON, || if site.status()["healthy"] == false { Ok(()) } else { Err(site.status()) });
+    eventually(LATER, || if site.status()["healthy"] == false { Ok(()) } else { Err(site.status()) });
     let status = site.status();
     assert!(
         status["error"].as_str().is_some_and(|error| error.contains("No space") && error.contains(FOLDER)),
@@ -120,7 +120,7 @@ fn it_takes_no_more_room_than_it_is_given() {
     let before = site.history(&["old"]);
     let churn = Namespaces::new(&site.alice, 8);
     cycle(&site, &churn, 64);
-    eventually(SOON, || if site.files().len() == 3 { Ok(()) } else { Err(format!("{:?}", site.files())) });
+    eventually(LATER, || if site.files().len() == 3 { Ok(()) } else { Err(format!("{:?}", site.files())) });
     let names: Vec<_> = site.files().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["audit.log", "audit.log.1", "audit.log.2"]);
     // A batch of lines may go beyond the size.
@@ -163,7 +163,7 @@ fn a_file_that_an_administrator_removed_is_begun_again() {
     site.host.run(["rm", "-r", FOLDER]);
     site.attach(&site.alice, "new").0.kill();
     site.ended("new");
-    eventually(SOON, || if site.files().len() == 1 { Ok(()) } else { Err(format!("{:?}", site.files())) });
+    eventually(LATER, || if site.files().len() == 1 { Ok(()) } else { Err(format!("{:?}", site.files())) });
     assert_eq!(mode(&site, "audit.log"), 0o600);
     namespace.kill();
     assert_eq!(site.ended(&old.address).how(), ("namespace", false));
@@ -175,7 +175,7 @@ fn without_a_file_what_lasts_is_known() {
     let (namespace, web) = site.attach(&site.alice, "web");
     assert_eq!(site.history(&[&web.address]).len(), 1);
     namespace.kill();
-    eventually(SOON, || if site.history(&[&web.address]).is_empty() { Ok(()) } else { Err("it lasts") });
+    eventually(LATER, || if site.history(&[&web.address]).is_empty() { Ok(()) } else { Err("it lasts") });
     let asked = site.host.try_run(["v6pod", "history"]).expect_failure();
     assert!(asked.stderr.contains("keeps no file"), "{asked}");
     assert!(site.files().is_empty() && site.status()["file"] == false);

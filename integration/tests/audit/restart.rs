@@ -2,9 +2,9 @@
 
 use std::{fs::OpenOptions, io::Write as _, time::SystemTime};
 
-use v6pod_integration::{Namespaces, eventually, test_client};
+use v6pod_integration::{LATER, Namespaces, eventually, test_client};
 
-use crate::site::{LATER, SOON, Site, written};
+use crate::site::{Site, written};
 
 #[test]
 fn what_ended_meanwhile_ended_at_the_next_start_or_before() {
@@ -120,7 +120,7 @@ fn nothing_is_written_late_that_could_be_written_at_once() {
     let namespaces = Namespaces::new(&site.alice, 20);
     let mut ids: Vec<_> = site.alice.attach(&namespaces, 10).into_iter().map(|one| one.id).collect();
     // Nobody asked for the history, which would wait for it, and nobody told the daemon to end.
-    eventually(SOON, || {
+    eventually(LATER, || {
         let text = std::fs::read_to_string(site.file("audit.log")).unwrap_or_default();
         let missing = ids.iter().filter(|id| !text.contains(*id)).count();
         if missing == 0 { Ok(()) } else { Err(format!("{missing} are missing")) }

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use v6pod_integration::{Background, Namespaces, test_client};
+use v6pod_integration::{Background, LATER, Namespaces, test_client};
 
-use crate::site::{LATER, Site};
+use crate::site::Site;
 
 #[test]
 fn users_find_their_own_and_nobody_elses() {

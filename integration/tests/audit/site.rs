@@ -1,19 +1,10 @@
 //! A host with a daemon, two users, and what the audit says of them.
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::{fs, path::PathBuf, time::SystemTime};
 
-use v6pod_integration::{Attached, Command, Daemon, Host, Namespaces, User, eventually};
+use v6pod_integration::{Attached, Command, Daemon, Host, LATER, Namespaces, User, eventually};
 
 use crate::found::Found;
-
-/// What an end may take to be known.
-pub const SOON: Duration = Duration::from_secs(2);
-/// What may take longer on a busy machine without being wrong.
-pub const LATER: Duration = Duration::from_secs(20);
 
 pub const CONFIGURATION: &str = "prefix = \"2001:db8:1::/80\"\n[dns]\nenabled = false\n\
      [[rule]]\nattachments = \"unlimited\"\nrate = \"unlimited\"\n";
@@ -72,7 +63,7 @@ impl Site {
     /// The one life that root finds of this, once it has ended.
     #[track_caller]
     pub fn ended(&self, what: &str) -> Found {
-        eventually(SOON, || match &self.history(&[what])[..] {
+        eventually(LATER, || match &self.history(&[what])[..] {
             [one] if one.end.is_some() => Ok(one.clone()),
             other => Err(format!("{other:#?}")),
         })

@@ -14,7 +14,7 @@ fn names_of_ours_go_and_others_stay() {
     let (namespace, _) = site.attach("web");
     consul.put("agent/service/register", &json!({"ID": "v6pod-00000000-0123456789ab", "Name": "other"}));
     consul.put("agent/service/register", &json!({"ID": "web2", "Name": "web2"}));
-    v6pod_integration::eventually(crate::site::LATER, || {
+    v6pod_integration::eventually(v6pod_integration::LATER, || {
         match consul.lookup("web.service.consul", "AAAA").as_slice() {
             [] => Err(daemon.log()),
             _ => Ok(()),
@@ -39,7 +39,7 @@ fn an_agent_that_is_away_is_asked_again_the_next_time() {
     let mut consul = v6pod_integration::Consul::on_disk(&site.host);
     let mut daemon = site.daemon(CONSUL);
     let (namespace, _) = site.attach("web");
-    v6pod_integration::eventually(crate::site::LATER, || {
+    v6pod_integration::eventually(v6pod_integration::LATER, || {
         match consul.lookup("web.service.consul", "AAAA").as_slice() {
             [] => Err(daemon.log()),
             _ => Ok(()),

@@ -1,8 +1,6 @@
 //! When nothing is done at all.
 
-use std::time::Duration;
-
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
 use crate::site::{CLEANUP, Site};
 
@@ -35,9 +33,7 @@ fn while_systemd_would_start_v6podd() {
     let listener = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind('/run/v6pod/v6pod.sock')\ns.listen()\n\
         print('listening', flush=True)\ns.accept()\nprint('called', flush=True)\n";
     let listening = site.host.spawn(["python3", "-c", listener]);
-    eventually(Duration::from_secs(10), || {
-        if listening.log().contains("listening") { Ok(()) } else { Err("not yet") }
-    });
+    eventually(LATER, || if listening.log().contains("listening") { Ok(()) } else { Err("not yet") });
     let running = site.host.snapshot();
     let output = site.try_cleanup(&[]);
     assert_eq!(output.status.code(), Some(1), "{output}");
@@ -89,4 +85,36 @@ fn of_what_a_newer_v6podd_left() {
     assert!(output.stderr.contains("newer v6podd (form 2, this one knows 1)"), "{output}");
     assert_eq!(running.difference(&site.host.snapshot()), "");
     assert_eq!(site.files(), files);
+}
+
+/// Listens on the daemon's path, where that is a file of alice's own: in a mount namespace of hers.
+const IMPOSTOR: &str = "\
+mount -t tmpfs none /run && mkdir /run/v6pod && exec python3 -c \"
+import signal, socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('/run/v6pod/v6pod.sock')
+listener.listen()
+print('listening', flush=True)
+signal.pause()\"";
+
+#[test]
+fn not_because_a_user_listens_in_a_place_of_their_own() {
+    let site = Site::new();
+    let mut daemon = site.daemon("");
+    let (_namespace, _) = site.attach("web");
+    // It leaves its socket behind.
+    daemon.kill9();
+    let impostor = site.alice().spawn(["unshare", "-Urm", "sh", "-c", IMPOSTOR]);
+    eventually(Duration::from_secs(10), || {
+        if impostor.log().contains("listening") { Ok(()) } else { Err(impostor.log()) }
+    });
+    // The attack: the kernel lists it as if it were the daemon's.
+    let list = site.host.run(["cat", "/proc/net/unix"]).stdout;
+    assert!(
+        list.lines().any(|line| line.contains(" 00010000 ") && line.ends_with(" /run/v6pod/v6pod.sock")),
+        "{list}"
+    );
+    site.cleanup(&[]);
+    assert!(!site.has("/run/v6pod") && site.state() == ["audit"], "{}", site.files());
+    site.is_as_before();
 }

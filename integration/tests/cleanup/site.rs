@@ -1,12 +1,9 @@
 //! A host on a network, what it was before, and cleaning up.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use v6pod_integration::{Attached, Daemon, Host, Link, Namespaces, Net, Output, Snapshot, User, eventually};
-
-/// What may take longer on a busy machine without being wrong.
-pub const LATER: Duration = Duration::from_secs(10);
+use v6pod_integration::{
+    Attached, Daemon, Host, LATER, Link, Namespaces, Net, Output, Snapshot, User, eventually,
+};
 
 /// What cleaning up is called.
 pub const CLEANUP: [&str; 3] = ["v6pod", "cleanup", "--all"];

@@ -1,8 +1,8 @@
 //! After an orderly stop.
 
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{LATER, Site, tells};
+use crate::site::{Site, tells};
 
 #[test]
 fn the_host_is_as_it_was_though_containers_run() {

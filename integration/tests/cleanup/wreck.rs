@@ -1,8 +1,8 @@
 //! After a crash, and with records or a configuration that cannot be read.
 
-use std::{os::unix::process::ExitStatusExt as _, time::Duration};
+use std::os::unix::process::ExitStatusExt as _;
 
-use v6pod_integration::Namespaces;
+use v6pod_integration::{LATER, Namespaces};
 
 use crate::site::{Site, tells};
 
@@ -51,7 +51,7 @@ fn killed_in_the_midst_of_an_attach_or_a_detach() {
                 let id = v6pod_integration::attached(&output.stdout).remove(0).id;
                 site.host.try_run(["v6pod", "detach", &id]);
             }
-            let status = daemon.wait(Duration::from_secs(10));
+            let status = daemon.wait(LATER);
             assert_eq!(
                 status.signal(),
                 Some(9),

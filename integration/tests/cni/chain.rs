@@ -1,9 +1,9 @@
 //! Executed by others: CNI's own cnitool, with a chain of plugins, and podman with its CNI backend.
 
 use serde_json::{Value, json};
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{C1, PLUGINS, SOON, Site};
+use crate::site::{C1, PLUGINS, Site};
 
 /// IPv4 by Debian's own plugins, IPv6 by ours, on one container. CHECK is off because the `bridge` plugin
 /// wants every address of the result on its own interface.
@@ -84,7 +84,7 @@ fn podman_with_its_cni_backend() {
     let [attachment] = &site.attachments()[..] else { panic!("not one attachment") };
     let address = attachment["address"].as_str().expect("a text");
     assert_eq!((&attachment["name"], &attachment["interface"]), (&json!("web"), &json!("v6pod0")));
-    let logs = eventually(SOON, || {
+    let logs = eventually(LATER, || {
         let logs = podman(&["logs", "web"]);
         if logs.stdout.contains("v6pod0") { Ok(logs) } else { Err(logs) }
     });

@@ -1,7 +1,5 @@
 //! A host with the plugin among Debian's own, and two namespaces to be attached.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use v6pod_integration::{Command, Daemon, Host, Output};
 
@@ -11,8 +9,6 @@ pub const PLUGIN: &str = "/usr/lib/cni/v6pod";
 pub const VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 const NETWORKS: &str = "[network.default]\nprefix = \"2001:db8:1::/80\"\nallow_static = true\ndefault = true\n\
      [network.blue]\nprefix = \"2001:db8:2::/80\"\nbridge = \"blue0\"\n";
-pub const SOON: Duration = Duration::from_secs(2);
-
 pub struct Site {
     pub daemon: Daemon,
     pub host: Host,

@@ -1,9 +1,9 @@
 //! GC and STATUS, which came with 1.1.0.
 
 use serde_json::{Value, json};
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{C1, C2, Container, SOON, Site, config};
+use crate::site::{C1, C2, Container, Site, config};
 
 #[test]
 fn gc_takes_what_cni_left_and_nothing_else() {
@@ -18,7 +18,7 @@ fn gc_takes_what_cni_left_and_nothing_else() {
     let alices = "unshare --user --map-root-user --net sh -c 'echo $$; exec sleep infinity'";
     let alice = site.host.user("alice");
     let holder = alice.spawn(["bash", "-c", alices]);
-    let pid = eventually(SOON, || holder.log().trim().parse::<u32>());
+    let pid = eventually(LATER, || holder.log().trim().parse::<u32>());
     let hook = "/usr/libexec/v6pod/v6pod-hook";
     site.host.run(["ln", "-s", "/usr/libexec/v6pod/slirp4netns", hook]);
     let state = json!({ "id": "alices", "pid": pid, "annotations": { "v6pod.tags": "cni=net/eth0" } });

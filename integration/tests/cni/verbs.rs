@@ -1,9 +1,9 @@
 //! What each command does, and when it is an error.
 
 use serde_json::json;
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{C1, C2, Container, SOON, Site, VERSIONS, config};
+use crate::site::{C1, C2, Container, Site, VERSIONS, config};
 
 #[test]
 fn every_verb_in_every_version() {
@@ -76,7 +76,7 @@ fn del_without_a_namespace_or_a_daemon() {
     site.host.run(["ip", "netns", "del", "c1"]);
     site.quietly("DEL", C1, &config);
     site.quietly("DEL", Container { namespace: "", ..C2 }, &config);
-    eventually(SOON, || {
+    eventually(LATER, || {
         if site.containers().is_empty() { Ok(()) } else { Err(format!("{:?}", site.containers())) }
     });
     site.add(C2, &config);

@@ -2,15 +2,12 @@
 
 use std::{fmt::Write as _, thread, time::Duration};
 
-use v6pod_integration::{Background, Daemon, Host, Link, Net, eventually};
+use v6pod_integration::{Background, Daemon, Host, LATER, Link, Net, eventually};
 
 use crate::{
     allowed::{self, Way},
     case::Case,
 };
-
-/// How long a server may take to listen.
-const SOON: Duration = Duration::from_secs(5);
 
 /// What was seen of one run: what kind of thing, and what.
 pub type Record = Vec<(String, String)>;
@@ -72,7 +69,7 @@ fn other(link: &Link) -> String {
 #[track_caller]
 fn listens(host: &Host, protocol: &str, address: &str) {
     let option = format!("-Hln{}", &protocol[..1]);
-    eventually(SOON, || match host.run(["ss", &option]) {
+    eventually(LATER, || match host.run(["ss", &option]) {
         shown if shown.stdout.contains(&format!(" {address} ")) => Ok(()),
         shown => Err(format!("nothing listens on {address}\n{shown}")),
     });

@@ -1,9 +1,9 @@
 //! A host with the program installed as a site would, and a user.
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use serde::Deserialize;
-use v6pod_integration::{Background, Daemon, Host, PYTHON, User, eventually};
+use v6pod_integration::{Background, Daemon, Host, LATER, PYTHON, User, eventually};
 
 /// Where the program is installed.
 pub const PROGRAM: &str = "/usr/libexec/v6pod/v6pod-connect";
@@ -11,8 +11,6 @@ pub const PROGRAM: &str = "/usr/libexec/v6pod/v6pod-connect";
 const WITNESS: &str = "/usr/local/share/witness.py";
 /// The program that attacks.
 pub const ATTACK: &str = "/usr/local/share/attack.py";
-const SOON: Duration = Duration::from_secs(10);
-
 /// A host with the user alice.
 pub fn host() -> Host {
     Host::builder("one").user("alice").without_wrapper().build()
@@ -120,7 +118,7 @@ impl Site {
         host.write(WITNESS, include_str!("witness.py"));
         host.write(ATTACK, include_str!("attack.py"));
         let witness = host.spawn([PYTHON, WITNESS].iter().chain(arguments));
-        eventually(SOON, || if witness.log().contains("ready") { Ok(()) } else { Err(witness.log()) });
+        eventually(LATER, || if witness.log().contains("ready") { Ok(()) } else { Err(witness.log()) });
         Self { alice: host.user("alice"), witness, host }
     }
 

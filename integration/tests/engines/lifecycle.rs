@@ -1,12 +1,9 @@
 //! Whatever podman does to a container, its address and its name do what a user expects; the same for each
 //! podman and each way. Where a way differs, what is seen says so.
 
-use v6pod_integration::{User, eventually};
+use v6pod_integration::{LATER, User, eventually};
 
-use crate::{
-    site::{SOON, Site},
-    way::Kind,
-};
+use crate::{site::Site, way::Kind};
 
 /// What a scenario has shown, to be told to users.
 pub enum Seen {
@@ -173,7 +170,7 @@ fn kill_9_of_conmon(site: &Site) -> Seen {
 
 /// podman 3 fails to remove such a container at first, and says why.
 fn removed_somehow(user: &User, container: &str) {
-    eventually(SOON * 10, || {
+    eventually(LATER, || {
         let tried = user.try_podman(["rm", "-f", container]);
         let left = user.podman(["ps", "-aq"]);
         if left.text().is_empty() { Ok(()) } else { Err(tried.to_string()) }

@@ -1,16 +1,16 @@
 //! The hook beside pasta, which copies the host's addresses and routes into the container.
 
-use v6pod_integration::{Net, eventually};
+use v6pod_integration::{LATER, Net, eventually};
 
 use crate::{
-    site::{SOON, Site},
+    site::Site,
     way::{Kind, Way},
 };
 
 /// A site of which pasta copies IPv6, too: only once nothing of it is tentative any more.
 fn site() -> Site {
     let site = Site::new(Way::users(Kind::Hook, "13"));
-    eventually(SOON * 2, || {
+    eventually(LATER, || {
         let tentative = site.host.run(["ip", "-6", "-o", "address", "show", "dev", "eth0", "tentative"]);
         if tentative.text().is_empty() { Ok(()) } else { Err(tentative) }
     });

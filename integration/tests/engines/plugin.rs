@@ -1,12 +1,9 @@
 //! What only the netavark plugin has.
 
 use serde_json::Value;
-use v6pod_integration::{Net, User, eventually};
+use v6pod_integration::{LATER, Net, User, eventually};
 
-use crate::{
-    site::{SOON, Site},
-    way::Way,
-};
+use crate::{site::Site, way::Way};
 
 fn site() -> Site {
     Site::new(Way::NETAVARK_13)
@@ -74,7 +71,7 @@ fn a_second_network_gives_ipv4() {
     site.is_served("both", &address);
     let _server = site.net.router().spawn(["busybox", "httpd", "-f", "-p", "0.0.0.0:9090", "-h", "/etc"]);
     let url = format!("http://{}:9090/hostname", Net::OUTSIDE_V4);
-    eventually(SOON, || {
+    eventually(LATER, || {
         let page = alice.container_net("both", ["curl", "-sfm3", &url]).try_run();
         if page.stdout == "router\n" { Ok(()) } else { Err(page.to_string()) }
     });

@@ -1,14 +1,11 @@
 //! A host whose users have another podman, and one way in which its containers get their address.
 
-use std::{net::Ipv6Addr, time::Duration};
+use std::net::Ipv6Addr;
 
 use serde_json::Value;
-use v6pod_integration::{Daemon, Host, Link, Net, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Link, Net, User, eventually};
 
 use crate::way::{self, Kind, Way};
-
-/// What an address or a name may take to be there, or to be gone.
-pub const SOON: Duration = Duration::from_secs(2);
 
 /// A host on a net, with its daemon.
 pub struct Site {
@@ -87,7 +84,7 @@ impl Site {
     /// found under its name.
     #[track_caller]
     pub fn is_served(&self, name: &str, address: &str) {
-        eventually(SOON, || match &self.lookup(name)[..] {
+        eventually(LATER, || match &self.lookup(name)[..] {
             [found] if found == address => Ok(()),
             other => Err(format!("{name}: {other:?}, not {address}\n{}", self.daemon.log())),
         });
@@ -112,7 +109,7 @@ impl Site {
     /// There is no attachment.
     #[track_caller]
     pub fn nothing_is_attached(&self) {
-        eventually(SOON, || match self.attachments() {
+        eventually(LATER, || match self.attachments() {
             none if none.is_empty() => Ok(()),
             left => Err(format!("{left:?}\n{}", self.daemon.log())),
         });

@@ -1,8 +1,8 @@
 //! The state directory is full, or read-only, or gone.
 
-use v6pod_integration::{Namespaces, attached, eventually};
+use v6pod_integration::{LATER, Namespaces, attached, eventually};
 
-use crate::site::{LATER, SOON, Site};
+use crate::site::Site;
 
 /// A host whose state directory is a small file system of its own, with one attachment.
 fn site() -> Site {
@@ -35,17 +35,17 @@ fn survives(break_it: &str, mend_it: &str, reason: &str) {
     assert_eq!(site.lookup("first"), "");
     assert_eq!(first_namespace.inside(&["ip", "-o", "link"]).run().stdout.lines().count(), 1);
     second_namespace.kill();
-    eventually(SOON, || if site.list().is_empty() { Ok(()) } else { Err("it is still there") });
+    eventually(LATER, || if site.list().is_empty() { Ok(()) } else { Err("it is still there") });
     assert_eq!(site.lookup("second"), "");
 
     site.host.sh(mend_it);
     let third = attached(&site.alice.try_attach(&namespace, "third").expect_success().stdout).remove(0);
-    eventually(SOON, || site.whole(&third, "third"));
+    eventually(LATER, || site.whole(&third, "third"));
     assert!(!site.list().contains(&second.id));
     // Records that could not be erased are of no account.
     site.daemon.restart();
     site.only(&[&third.id]).expect("one attachment");
-    eventually(SOON, || site.whole(&third, "third"));
+    eventually(LATER, || site.whole(&third, "third"));
     namespace.kill();
     first_namespace.kill();
     eventually(LATER, || site.only(&[]));

@@ -1,12 +1,9 @@
 //! A step that fails, as if the kernel had refused it: the caller is told, nothing is left, and the next
 //! try succeeds.
 
-use v6pod_integration::{Namespaces, attached, eventually};
+use v6pod_integration::{LATER, Namespaces, attached, eventually};
 
-use crate::{
-    site::{LATER, SOON, Site},
-    steps::steps,
-};
+use crate::{site::Site, steps::steps};
 
 #[test]
 fn attaching_fails_at_each_step_and_leaves_nothing() {
@@ -20,7 +17,7 @@ fn attaching_fails_at_each_step_and_leaves_nothing() {
             // Nothing can fail any more.
             outcome.expect_success();
             namespace.kill();
-            eventually(SOON, || site.only(&[]));
+            eventually(LATER, || site.only(&[]));
             continue;
         }
         let refused = outcome.expect_failure();
@@ -30,7 +27,7 @@ fn attaching_fails_at_each_step_and_leaves_nothing() {
         assert_eq!(site.lookup("victim"), "", "{step}");
 
         let victim = attached(&site.alice.try_attach(&namespace, "victim").expect_success().stdout).remove(0);
-        eventually(SOON, || site.whole(&victim, "victim").map_err(|error| format!("{step}: {error}")));
+        eventually(LATER, || site.whole(&victim, "victim").map_err(|error| format!("{step}: {error}")));
         namespace.kill();
         eventually(LATER, || before.same_as(&site.host.snapshot()));
     }
@@ -45,7 +42,9 @@ fn detaching_fails_at_each_step_and_the_next_try_finishes_it() {
         let (namespace, victim) = site.attach("victim");
         let failed = site.try_deactivate(&victim.id).expect_failure();
         assert!(failed.stderr.contains("a test asked for this failure"), "{step}: {failed}");
-        site.try_deactivate(&victim.id).expect_success();
+        // After a second the daemon tries again by itself, and may have done so on a busy machine.
+        let again = site.try_deactivate(&victim.id);
+        assert!(again.success() || again.stderr.contains("there is no attachment"), "{step}: {again}");
         site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));
         assert_eq!(site.lookup("victim"), "", "{step}");
         namespace.kill();
@@ -81,7 +80,7 @@ fn what_could_not_be_detached_is_not_given_to_who_asks_for_it_again() {
         site.try_deactivate(&victim.id).expect_failure();
         let again = attached(&site.alice.try_attach(&namespace, "victim").expect_success().stdout).remove(0);
         assert_ne!(again.id, victim.id, "{step}: half of it was gone");
-        eventually(SOON, || site.whole(&again, "victim").map_err(|error| format!("{step}: {error}")));
+        eventually(LATER, || site.whole(&again, "victim").map_err(|error| format!("{step}: {error}")));
         site.try_deactivate(&again.id).expect_success();
         namespace.kill();
     }
@@ -94,12 +93,13 @@ fn detaching_fails_at_each_step_and_the_next_start_finishes_it() {
         site.restart_with(&format!("fail:{step}"));
         let (namespace, victim) = site.attach("victim");
         site.try_deactivate(&victim.id).expect_failure();
-        let recorded = site.record(&victim.id);
         site.daemon.stop();
+        // What the daemon tried again and finished before it was stopped has none.
+        let recorded = site.record(&victim.id);
         site.start();
         // Nothing was written down yet: then nothing has happened.
         if recorded.is_some_and(|(state, _)| state == "active") {
-            eventually(SOON, || site.whole(&victim, "victim").map_err(|error| format!("{step}: {error}")));
+            eventually(LATER, || site.whole(&victim, "victim").map_err(|error| format!("{step}: {error}")));
             site.try_deactivate(&victim.id).expect_success();
         }
         site.only(&[]).unwrap_or_else(|error| panic!("{step}: {error}"));

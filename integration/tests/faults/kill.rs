@@ -1,9 +1,9 @@
 //! kill -9 of the daemon right after each step, with a container that is up all the time.
 
-use v6pod_integration::{Attached, Background, Namespaces, Snapshot, eventually, test_client};
+use v6pod_integration::{Attached, Background, LATER, Namespaces, Snapshot, eventually, test_client};
 
 use crate::{
-    site::{Bystander, LATER, SOON, Site},
+    site::{Bystander, Site},
     steps::steps,
 };
 
@@ -29,7 +29,7 @@ impl Scene {
         let (site, web) = (&self.site, &bystander.id[..]);
         if let Some(victim) = whole {
             site.only(&[web, &victim.id]).unwrap_or_else(|error| panic!("{step}: {error}"));
-            eventually(SOON, || site.whole(victim, "victim").map_err(|error| format!("{step}: {error}")));
+            eventually(LATER, || site.whole(victim, "victim").map_err(|error| format!("{step}: {error}")));
         } else {
             site.only(&[web]).unwrap_or_else(|error| panic!("{step}: {error}"));
             let links = namespace.inside(&["ip", "-o", "link"]).run();
@@ -37,7 +37,7 @@ impl Scene {
             assert_eq!(site.lookup("victim"), "", "{step}");
         }
         // The socket is there before the resolver is.
-        eventually(SOON, || site.whole(bystander, "web").map_err(|error| format!("{step}: {error}")));
+        eventually(LATER, || site.whole(bystander, "web").map_err(|error| format!("{step}: {error}")));
     }
 
     /// The namespace ends, and nothing at all is left.
@@ -46,7 +46,7 @@ impl Scene {
         let same =
             || self.before.same_as(&self.site.host.snapshot()).map_err(|error| format!("{step}: {error}"));
         eventually(LATER, same);
-        eventually(SOON, || self.site.only(&[&self.bystander.attached.id]));
+        eventually(LATER, || self.site.only(&[&self.bystander.attached.id]));
         eventually(LATER, || self.site.consul_knows(&["web"]).map_err(|error| format!("{step}: {error}")));
     }
 
@@ -120,7 +120,7 @@ fn die_detaching(end: impl Fn(&Site, &Attached, &mut Option<Background>)) {
         eventually(LATER, || scene.site.consul_knows(&["victim", "web"]));
         scene.site.restart_with(step);
         // It has outlived an orderly restart already.
-        eventually(SOON, || scene.site.whole(&victim, "victim"));
+        eventually(LATER, || scene.site.whole(&victim, "victim"));
         end(&scene.site, &victim, &mut client);
         scene.site.wait_for_death();
         let whole = scene.is_to_be_whole(client.is_some());
@@ -156,7 +156,7 @@ fn case_27_detaching_because_the_namespace_has_ended() {
         let bystander = &scene.bystander.attached;
         scene.site.only(&[&bystander.id]).unwrap_or_else(|error| panic!("{step}: {error}"));
         assert_eq!(scene.site.lookup("victim"), "", "{step}");
-        eventually(SOON, || scene.site.whole(bystander, "web").map_err(|error| format!("{step}: {error}")));
+        eventually(LATER, || scene.site.whole(bystander, "web").map_err(|error| format!("{step}: {error}")));
         eventually(LATER, || scene.before.same_as(&scene.site.host.snapshot()));
         eventually(LATER, || scene.site.consul_knows(&["web"]));
     }

@@ -5,6 +5,7 @@
 //! what was half attached is gone or whole; nothing is left behind.
 
 mod admin;
+mod deaf;
 mod disk;
 mod fail;
 mod kill;

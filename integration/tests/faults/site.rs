@@ -8,13 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 use v6pod_integration::{
-    Attached, Background, Consul, Daemon, Host, Namespaces, Output, Signal, Snapshot, User, eventually,
+    Attached, Background, Consul, Daemon, Host, LATER, Namespaces, Output, Signal, Snapshot, User, eventually,
 };
-
-/// What a name or an attachment may take to be there, or to be gone.
-pub const SOON: Duration = Duration::from_secs(1);
-/// What may take longer on a busy machine without being wrong.
-pub const LATER: Duration = Duration::from_secs(10);
 
 pub const GATEWAY: &str = "2001:db8:1::1";
 /// How often the bystander is pinged.
@@ -244,7 +239,7 @@ impl Bystander {
         let bob = site.host.user("bob");
         bob.podman(["run", "-d", "--name", "web", "busybox", "sleep", "10000"]);
         let attached = site.named("web");
-        eventually(SOON, || site.whole(&attached, "web"));
+        eventually(LATER, || site.whole(&attached, "web"));
         let server = site.host.spawn(["iperf3", "--server", "--forceflush", "--bind", GATEWAY]);
         eventually(LATER, || if server.log().contains("listening") { Ok(()) } else { Err(server.log()) });
         let stream =

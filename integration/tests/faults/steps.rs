@@ -1,5 +1,5 @@
 //! The steps of an attach and of a detach, as the daemon lists them: a new one is tested as soon as it is
-//! there.
+//! there. Others in that list have tests of their own.
 
 const SOURCE: &str = include_str!("../../../daemon/src/fault.rs");
 
@@ -14,7 +14,7 @@ pub fn steps(kind: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn all_steps_are_of_one_of_the_two_kinds() {
+fn all_steps_of_the_two_kinds_are_found() {
     let listed = SOURCE.matches("    \"attach.").count() + SOURCE.matches("    \"detach.").count();
     assert_eq!(steps("attach").len() + steps("detach").len(), listed);
 }

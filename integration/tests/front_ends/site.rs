@@ -1,21 +1,15 @@
 //! A host with every way in, and a user who calls them by hand.
 
-use std::{
-    ffi::{OsStr, OsString},
-    time::Duration,
-};
+use std::ffi::{OsStr, OsString};
 
 use serde_json::{Value, json};
-use v6pod_integration::{Command, Daemon, Host, Namespaces, Output, User, eventually};
+use v6pod_integration::{Command, Daemon, Host, LATER, Namespaces, Output, User, eventually};
 
 const SHIM: &str = "/usr/libexec/v6pod/slirp4netns";
 /// Stands for the real slirp4netns.
 const REAL: &str = "/usr/local/bin/real";
 /// How that ends.
 const REALS_STATUS: i32 = 7;
-const SOON: Duration = Duration::from_secs(5);
-/// Nobody waits for long, whatever it is.
-const LIMIT: Duration = Duration::from_secs(20);
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A way in.
@@ -171,7 +165,7 @@ impl Site {
     pub fn call(&self, front_end: FrontEnd, more: &[OsString]) -> Command {
         let (words, input) = front_end.call(&self.path(), self.pid());
         let words = words.into_iter().map(OsString::from).chain(more.iter().cloned());
-        self.alice.command(words).env("V6POD_SLIRP4NETNS", REAL).input(input.to_string()).limit(LIMIT)
+        self.alice.command(words).env("V6POD_SLIRP4NETNS", REAL).input(input.to_string()).limit(LATER)
     }
 
     /// One with a variable set, which nothing sees but what is called.
@@ -182,7 +176,7 @@ impl Site {
         let set: [OsString; 2] = [set("V6POD_SLIRP4NETNS", REAL.as_ref()), set(name, value)];
         let words =
             std::iter::once("/usr/bin/env".into()).chain(set).chain(words.into_iter().map(OsString::from));
-        self.alice.command(words).input(input.to_string()).limit(LIMIT)
+        self.alice.command(words).input(input.to_string()).limit(LATER)
     }
 
     /// One for this path in place of her own, through a shell that redirects.
@@ -190,7 +184,7 @@ impl Site {
         let (words, input) = front_end.call(path, self.pid());
         let shell = ["/bin/bash", "-c", &format!("exec \"$@\" {redirect}"), "-"].map(str::to_owned);
         let command = self.alice.command(shell.into_iter().chain(words));
-        command.env("V6POD_SLIRP4NETNS", REAL).input(input.to_string()).limit(LIMIT)
+        command.env("V6POD_SLIRP4NETNS", REAL).input(input.to_string()).limit(LATER)
     }
 
     /// Takes away what a call has attached, and sees that the daemon is well.
@@ -200,7 +194,7 @@ impl Site {
             // It may end of itself.
             self.host.try_run(["v6pod", "detach", attachment["id"].as_str().expect("an id")]);
         }
-        eventually(SOON, || {
+        eventually(LATER, || {
             let left = self.attachments();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         });

@@ -1,13 +1,9 @@
 //! Watch: what there is, then every change.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use v6pod_integration::{Background, eventually};
+use v6pod_integration::{Background, LATER, eventually};
 
 use crate::caller::{Caller, Site, messages};
-
-const SOON: Duration = Duration::from_secs(2);
 
 /// A watch that goes on until it is dropped.
 #[track_caller]
@@ -26,7 +22,7 @@ fn events(watch: &Background) -> Vec<String> {
 
 #[track_caller]
 fn shows(watch: &Background, wanted: &[&str]) {
-    eventually(SOON, || {
+    eventually(LATER, || {
         let events = events(watch);
         if events == wanted { Ok(()) } else { Err(format!("{events:?} instead of {wanted:?}")) }
     });
@@ -59,6 +55,6 @@ fn a_watch_ends_with_the_daemon() {
     let mut watching = watch(&site.user("alice"));
     shows(&watching, &["SYNCED -"]);
     site.daemon.stop();
-    assert!(!watching.wait(SOON).success(), "{watching}");
+    assert!(!watching.wait(LATER).success(), "{watching}");
     assert!(watching.log().contains("Code: Unavailable"), "{watching}");
 }

@@ -237,6 +237,8 @@ FRAMES = {
     "routing-header": lambda: both(lambda to: packet(me["address"], to, ROUTING, extension(ROUTING, UDP, udp(me["address"], to, 1, 5555)))),
     # Case 37: DHCPv6 servers, and what is not IPv6.
     "dhcpv6-server": lambda: datagram(me["address"], None, None, 547, 546),
+    # The port that a server sends from is not fixed.
+    "dhcpv6-server-from-any-port": lambda: datagram(me["address"], None, None, 5000, 546),
     "dhcpv6-server-link-local": lambda: datagram(me["link"], None, None, 547, 546),
     "dhcpv6-server-behind-options": lambda: datagram(me["address"], DESTINATION, None, 547, 546),
     "dhcpv6-server-in-fragments": lambda: split_to_both(UDP, lambda to: udp(me["address"], to, 547, 546, bytes(64)), 64),

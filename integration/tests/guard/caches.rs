@@ -273,3 +273,38 @@ fn case_40_ports_come_and_go_and_the_host_stays_as_it_is() {
     assert_eq!(site.bridge_mac(), mac);
     traffic.lost_nothing();
 }
+
+/// RFC 6583: whoever may send to the prefix sends to addresses that nobody has.
+#[test]
+fn nobody_is_looked_for_who_is_not_there() {
+    const MANY: u64 = 300;
+    let site = Site::new(PREFIX);
+    let sweep = r#"
+import socket, sys
+sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+for number in range(int(sys.argv[2])):
+    try:
+        sender.sendto(b"x", (f"2001:db8:1::{sys.argv[1]}:{number:x}", 9))
+    except OSError:
+        pass
+"#;
+    let heard = || {
+        let link = site.victim.run(&["ip", "-s", "-j", "link", "show", "v6pod0"]).json();
+        link[0]["stats64"]["rx"]["packets"].as_u64().expect("a number")
+    };
+    let looked_for = || {
+        let list = "ip -6 neigh show dev v6pod0 | grep -Ec 'INCOMPLETE|PROBE' || true";
+        site.host.sh(list).text().parse::<u64>().expect("a number")
+    };
+    let count = MANY.to_string();
+    let before = heard();
+    site.host.run(["python3", "-c", sweep, "a", &count]);
+    assert_eq!(looked_for(), 0);
+    assert!(heard() - before < MANY / 10, "{} frames", heard() - before);
+    // The control: what Linux does by itself.
+    site.host.sh("echo 3 >/proc/sys/net/ipv6/neigh/v6pod0/mcast_solicit");
+    let before = heard();
+    site.host.run(["python3", "-c", sweep, "b", &count]);
+    assert!(looked_for() > 0);
+    eventually(SOON, || unless(heard() - before < MANY / 10, || format!("{} frames", heard() - before)));
+}

@@ -4,6 +4,7 @@ use v6pod_integration::{Host, eventually};
 
 use crate::{
     forged::{CASE_34, CASE_35, CASE_36, CASE_37, CASE_38, HONEST, set},
+    inbound, isolation,
     site::{Container, LATER, PREFIX, SOON, Seen, Site, Traffic},
 };
 
@@ -68,8 +69,10 @@ fn ebtables_outlives_the_daemon_and_is_restored() {
     let mut site = Site::new(EBTABLES);
     let attacks = ["address-of-victim", "mac-unused", "ra", "arp-reply"];
     let before = rules(&site);
-    site.host.run(["ebtables", "-t", "nat", "-F"]);
-    are_restored(&site, &before);
+    for table in ["ebtables -t nat", "ebtables -t filter", "ip6tables -t raw", "iptables -t raw"] {
+        site.host.sh(&format!("{table} -F"));
+        are_restored(&site, &before);
+    }
     // An attach does not wait until somebody looks.
     site.host.run(["ebtables", "-t", "nat", "-F", "PREROUTING"]);
     let late = Container::new(&site.host.user("carol"), "late");
@@ -107,37 +110,55 @@ fn ebtables_outlives_the_daemon_and_is_restored() {
 }
 
 #[test]
-fn ebtables_isolates_and_refuses_the_rest() {
-    let host = Host::builder("one").user("alice").user("bob").without_wrapper().build();
-    let network = |isolation: &str| {
-        format!(
-            "guard = \"ebtables\"\n[network.a]\nprefix = \"2001:db8:1::/80\"\nisolation = \"{isolation}\"\n\
-             [network.b]\nprefix = \"2001:db8:2::/80\"\n"
-        )
+fn tenants_are_kept_apart_by_ebtables() {
+    isolation::tenants_are_kept_apart("ebtables");
+}
+
+#[test]
+fn the_way_over_the_router_is_no_way_round_ebtables() {
+    isolation::the_router_is_no_way_round("ebtables");
+}
+
+#[test]
+fn not_even_multicast_reaches_another_tenant_past_ebtables() {
+    isolation::no_multicast_reaches_another("ebtables");
+}
+
+#[test]
+fn isolation_by_ebtables_holds_after_a_restart_with_another_configuration() {
+    isolation::it_holds_after_a_restart("ebtables");
+}
+
+#[test]
+fn ports_are_opened_and_closed_by_ip6tables() {
+    inbound::ports_are_opened_and_closed("ebtables");
+}
+
+#[test]
+fn conversations_go_on_with_ip6tables() {
+    inbound::conversations_go_on("ebtables");
+}
+
+#[test]
+fn errors_reach_it_with_ip6tables() {
+    inbound::errors_reach_it("ebtables");
+}
+
+/// Without that nothing would keep a neighbour on the bridge out.
+#[test]
+fn inbound_is_refused_where_ip6tables_does_not_see_bridges() {
+    let site = Site::new(EBTABLES);
+    let close = || site.host.user("bob").try_run(["v6pod", "close", "bob"]);
+    let sees = |value| {
+        site.host.sh(&format!("echo {value} >/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
     };
-    let mut daemon = v6pod_integration::Daemon::new(&host, &network("user"));
-    daemon.launch();
-    assert!(!daemon.wait(LATER).success());
-    assert!(
-        daemon.log().contains("network.a.isolation: \"user\" needs guard = \"nftables\""),
-        "{}",
-        daemon.log()
-    );
-    daemon.configure(&network("isolated"));
-    daemon.start();
-    let (alice, bob) = (host.user("alice"), host.user("bob"));
-    let on = |network, user: &v6pod_integration::User, name| Container::on(network, user, user.uid(), name);
-    let [one, two] = [on("a", &alice, "one"), on("a", &alice, "two")];
-    let other = on("b", &bob, "other");
-    one.ping(two.address()).expect_err("on one bridge");
-    one.ping(other.address()).expect_err("over the host");
-    other.ping(one.address()).expect_err("over the host");
-    for container in [&one, &two, &other] {
-        host.run(["ping", "-6", "-n", "-c1", "-W1", container.address()]);
-    }
-    let refused = alice.try_run(["v6pod", "close", "one"]).expect_failure();
-    assert!(refused.stderr.contains("guard = \"nftables\""), "{refused}");
-    host.run(["ping", "-6", "-n", "-c1", "-W1", one.address()]);
+    sees(0);
+    let refused = close().expect_failure();
+    assert!(refused.stderr.contains("Write 1 to /proc/sys/net/bridge/bridge-nf-call-ip6tables"), "{refused}");
+    site.attacker.ping(site.victim.address()).expect("it still takes everything");
+    sees(1);
+    close().expect_success();
+    site.attacker.ping(site.victim.address()).expect_err("it takes nothing");
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub const CASE_36: &[&str] = &[
 ];
 pub const CASE_37: &[&str] = &[
     "dhcpv6-server",
+    "dhcpv6-server-from-any-port",
     "dhcpv6-server-link-local",
     "dhcpv6-server-behind-options",
     "dhcpv6-server-in-fragments",

@@ -79,6 +79,7 @@ impl From<'_> {
 
 /// A host in a small internet, with a container that serves and one that is its neighbour.
 struct Site {
+    guard: &'static str,
     _servers: [Background; 4],
     web: Container,
     neighbour: Container,
@@ -88,11 +89,11 @@ struct Site {
 }
 
 impl Site {
-    fn new() -> Self {
+    fn new(guard: &'static str) -> Self {
         let net = Net::new();
         let host = Host::builder("one").user("bob").user("carol").without_wrapper().build();
         net.join(&host);
-        let daemon = host.daemon(PREFIX);
+        let daemon = host.daemon(&format!("guard = \"{guard}\"\n{PREFIX}"));
         let [web, neighbour] = ["bob", "carol"].map(|user| Container::new(&host.user(user), user));
         let command = |address| ["python3", "-c", SERVER, address, "80", "81", "443"];
         let servers = [
@@ -104,7 +105,7 @@ impl Site {
         for server in &servers {
             wait_for(server, "listening");
         }
-        Self { _servers: servers, web, neighbour, daemon, net, host }
+        Self { guard, _servers: servers, web, neighbour, daemon, net, host }
     }
 
     /// As bob, the owner.
@@ -162,17 +163,33 @@ impl Site {
         }
     }
 
-    fn rules(&self) -> String {
-        self.host.run(["nft", "-s", "list", "ruleset"]).stdout
+    /// The rules that are there for containers that do not take everything.
+    fn limits(&self) -> String {
+        let list = match self.guard {
+            "nftables" => "nft -s list ruleset | grep -F v6pod_inbound",
+            // What is written last.
+            _ => "ip6tables -w -S OUTPUT | grep -F V6POD-IN",
+        };
+        self.host.try_run(["sh", "-c", list]).stdout
+    }
+
+    fn limits_are_restored(&self) {
+        self.host.run(["nft", "flush", "ruleset"]);
+        let within = if self.guard == "nftables" { SOON } else { LATER };
+        eventually(within, || if self.limits().is_empty() { Err("none") } else { Ok(()) });
     }
 }
 
 #[test]
 fn ports_are_opened_and_closed_while_it_runs() {
-    let mut site = Site::new();
+    ports_are_opened_and_closed("nftables");
+}
+
+pub fn ports_are_opened_and_closed(guard: &'static str) {
+    let mut site = Site::new(guard);
     const ALL: &[&str] = &["80/tcp", "80/udp", "81/tcp", "443/udp"];
     site.reaches(ALL, true);
-    assert!(!site.rules().contains("v6pod_inbound"), "nothing of it before somebody asks for it");
+    assert_eq!(site.limits(), "", "nothing of it before somebody asks for it");
 
     site.v6pod(&["expose", "bob", "80/tcp", "443/udp"]);
     site.reaches(&["80/tcp", "443/udp"], false);
@@ -194,20 +211,19 @@ fn ports_are_opened_and_closed_while_it_runs() {
     site.reaches(&[], false);
     site.reaches_out();
     assert_eq!(site.v6pod(&["check", "bob"]).text(), "bob: all is well");
-    site.host.run(["nft", "flush", "ruleset"]);
-    eventually(SOON, || if site.rules().contains("v6pod_inbound") { Ok(()) } else { Err(site.rules()) });
+    site.limits_are_restored();
     site.reaches(&[], false);
 
     site.v6pod(&["expose", "bob", "--all"]);
     site.reaches(ALL, true);
-    assert!(!site.rules().contains("v6pod_inbound"), "{}", site.rules());
+    assert_eq!(site.limits(), "");
     // The neighbour took everything all the time.
     From::Host(&site.host).asks("tcp", site.neighbour.address(), "80").expect("it is open");
 }
 
 #[test]
 fn it_is_asked_for_at_the_attach_and_is_nobody_elses_to_change() {
-    let site = Site::new();
+    let site = Site::new("nftables");
     let user = site.host.user("carol");
     let namespace = v6pod_integration::Namespaces::new(&user, 1);
     let pid = namespace.pids()[0].to_string();
@@ -233,12 +249,17 @@ fn it_is_asked_for_at_the_attach_and_is_nobody_elses_to_change() {
     expose("carol", "established").expect_success();
     // Gone without a trace.
     user.run(["v6pod", "detach", "shy"]);
-    assert!(!site.rules().contains("v6pod_inbound") && !site.rules().contains(id), "{}", site.rules());
+    let rules = site.host.run(["nft", "-s", "list", "ruleset"]).stdout;
+    assert!(site.limits().is_empty() && !rules.contains(id), "{rules}");
 }
 
 #[test]
 fn conversations_go_on_and_cannot_be_begun_again() {
-    let mut site = Site::new();
+    conversations_go_on("nftables");
+}
+
+pub fn conversations_go_on(guard: &'static str) {
+    let mut site = Site::new(guard);
     site.v6pod(&["expose", "bob", "443/tcp"]);
     // From outside to an open port, and from inside to a neighbour.
     let talk = |port| ["python3", "-c", TALK, site.web.address(), port];
@@ -263,9 +284,8 @@ fn conversations_go_on_and_cannot_be_begun_again() {
     site.daemon.start();
     goes_on(&into);
     goes_on(&out);
-    // Somebody flushed everything: the container's own next word is enough.
-    site.host.run(["nft", "flush", "ruleset"]);
-    eventually(SOON, || if site.rules().contains("v6pod_inbound") { Ok(()) } else { Err(site.rules()) });
+    // Somebody flushes everything: the container's own next word is enough.
+    site.limits_are_restored();
     goes_on(&out);
     drop(into);
     // The same ports, a new beginning: the port is closed now.
@@ -277,7 +297,11 @@ fn conversations_go_on_and_cannot_be_begun_again() {
 
 #[test]
 fn errors_about_its_own_packets_reach_it() {
-    let site = Site::new();
+    errors_reach_it("nftables");
+}
+
+pub fn errors_reach_it(guard: &'static str) {
+    let site = Site::new(guard);
     site.v6pod(&["close", "bob"]);
     // Nobody listens there: the neighbour's kernel says so, and the asker is told at once.
     let refused = r#"
@@ -304,7 +328,7 @@ except ConnectionRefusedError:
 
 #[test]
 fn nobody_fills_anothers_conversations() {
-    let site = Site::new();
+    let site = Site::new("nftables");
     site.v6pod(&["close", "bob"]);
     site.host.user("carol").run(["v6pod", "close", "carol"]);
     // carol's container talks to more than anybody may at once.

@@ -8,8 +8,9 @@ use crate::site::{Container, SOON};
 
 const NETWORKS: [&str; 4] = ["open", "user", "group", "isolated"];
 
-fn configuration() -> String {
-    NETWORKS.iter().zip(1..).fold("dns.enabled = false\n".to_owned(), |text, (isolation, number)| {
+fn configuration(guard: &str) -> String {
+    let first = format!("guard = \"{guard}\"\ndns.enabled = false\n");
+    NETWORKS.iter().zip(1..).fold(first, |text, (isolation, number)| {
         format!(
             "{text}[network.{isolation}]\nprefix = \"2001:db8:{number}::/80\"\nisolation = \"{isolation}\"\n\
              bridge = \"br-{isolation}\"\n"
@@ -59,9 +60,9 @@ struct Site {
 
 impl Site {
     /// On each network: two of alice's, one of bob's who is of alice's group, one of carol's.
-    fn new(networks: &[&'static str]) -> Self {
+    fn new(guard: &str, networks: &[&'static str]) -> Self {
         let host = Host::builder("one").user("alice").user("bob").user("carol").without_wrapper().build();
-        let daemon = host.daemon(&configuration());
+        let daemon = host.daemon(&configuration(guard));
         let (alices, carols) = (host.user("alice").uid(), host.user("carol").uid());
         let people = [("alice", alices), ("alice", alices), ("bob", alices), ("carol", carols)];
         let mut members = Vec::new();
@@ -78,7 +79,11 @@ impl Site {
 
 #[test]
 fn tenants_are_kept_apart_as_each_network_says() {
-    let site = Site::new(&NETWORKS);
+    tenants_are_kept_apart("nftables");
+}
+
+pub fn tenants_are_kept_apart(guard: &str) {
+    let site = Site::new(guard, &NETWORKS);
     for from in &site.members {
         let reached = from.pings(&site.members);
         for to in site.members.iter().filter(|to| !std::ptr::eq(*to, from)) {
@@ -96,7 +101,11 @@ fn tenants_are_kept_apart_as_each_network_says() {
 
 #[test]
 fn the_way_over_the_router_is_no_way_round() {
-    let site = Site::new(&["user", "open"]);
+    the_router_is_no_way_round("nftables");
+}
+
+pub fn the_router_is_no_way_round(guard: &str) {
+    let site = Site::new(guard, &["user", "open"]);
     let [alice, alices, _, carol, open_alice, _, _, open_carol] = &site.members[..] else { panic!() };
     // To the router instead of straight to the neighbour.
     let by_router = |from: &Member, to: &Member| {
@@ -119,7 +128,11 @@ fn the_way_over_the_router_is_no_way_round() {
 
 #[test]
 fn not_even_multicast_reaches_another_tenant() {
-    let site = Site::new(&["user"]);
+    no_multicast_reaches_another("nftables");
+}
+
+pub fn no_multicast_reaches_another(guard: &str) {
+    let site = Site::new(guard, &["user"]);
     let [alice, alices, bob, carol] = &site.members[..] else { panic!() };
     let everyone = ["ping", "-6", "-n", "-c2", "-i0.2", "-W1", "ff02::1%v6pod0"];
     let answers = alice.container.namespace.inside(&everyone).try_run().stdout;
@@ -138,9 +151,15 @@ fn not_even_multicast_reaches_another_tenant() {
 
 #[test]
 fn isolation_holds_after_a_restart_with_another_configuration() {
+    it_holds_after_a_restart("nftables");
+}
+
+pub fn it_holds_after_a_restart(guard: &str) {
     let host = Host::builder("one").user("alice").user("carol").without_wrapper().build();
     let network = |isolation: &str| {
-        format!("[network.only]\nprefix = \"2001:db8:1::/80\"\nisolation = \"{isolation}\"\n")
+        format!(
+            "guard = \"{guard}\"\n[network.only]\nprefix = \"2001:db8:1::/80\"\nisolation = \"{isolation}\"\n"
+        )
     };
     let mut daemon = host.daemon(&network("open"));
     let [alice, carol] = ["alice", "carol"].map(|user| Container::new(&host.user(user), user));

@@ -30,6 +30,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tower_service::Service;
+use v6pod_integration::LATER;
 use v6pod_proto::v1::{
     ActivateRequest, ActivateResponse, Attachment, CheckRequest, DeactivateRequest, GetRequest, ListRequest,
     attachments_client::AttachmentsClient, deactivate_request, get_request,
@@ -43,9 +44,6 @@ pub const UNKNOWN_FRAME: &[u8] = &[0, 0, 0, 0xfa, 0, 0, 0, 0, 0];
 
 /// The most descriptors that one message takes (`SCM_MAX_FD`).
 pub const MOST: usize = 253;
-
-/// How long any one call may take before the test gives up.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// Does something with the identity of a user, on a thread of its own that ends with it.
 pub fn as_uid<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
@@ -85,7 +83,7 @@ pub fn pass(wire: impl AsFd, octets: &[u8], descriptors: &[BorrowedFd<'_>]) -> i
 /// Waits until the daemon hangs up, and panics if it does not.
 #[track_caller]
 pub fn is_hung_up_on(mut wire: &UnixStream) {
-    wire.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout can be set");
+    wire.set_read_timeout(Some(LATER)).expect("a timeout can be set");
     let mut octets = [0; 4096];
     loop {
         match wire.read(&mut octets) {
@@ -146,7 +144,7 @@ impl Client {
 
     /// Waits for whatever it is, and not for ever.
     pub fn within<T>(&self, work: impl Future<Output = T>) -> T {
-        let limited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, work).await });
+        let limited = self.runtime.block_on(async { tokio::time::timeout(LATER, work).await });
         limited.expect("an answer in time")
     }
 

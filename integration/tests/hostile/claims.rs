@@ -1,9 +1,7 @@
 //! Who a caller says it is does not matter; who the kernel says it is does.
 
-use std::time::Duration;
-
 use tonic::{Code, Request};
-use v6pod_integration::{Output, User, eventually};
+use v6pod_integration::{LATER, Output, User, eventually};
 use v6pod_proto::v1::{ActivateRequest, StatusRequest, daemon_client::DaemonClient};
 
 use crate::{
@@ -74,7 +72,7 @@ socket.send_fds(wire, [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], [net.fileno()])
     // The kernel still knows whose the connection was, and root is nobody.
     let log = site.daemon.log();
     assert!(!log.contains("whose caller the kernel does not know"), "{log}");
-    eventually(Duration::from_secs(5), || if site.count() == 0 { Ok(()) } else { Err("attached") });
+    eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("attached") });
     drop(own);
     site.is_unharmed();
 }

@@ -1,13 +1,12 @@
 //! Configurations that cannot work: refused before anything is touched.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use v6pod_integration::{Daemon, Host};
+use v6pod_integration::{Daemon, Host, LATER};
 
 const FILE: &str = "/etc/v6pod/v6podd.toml";
 /// sysexits.h: EX_CONFIG.
 const CONFIG: i32 = 78;
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// Texts that are wrong in themselves, and what is said of each.
 const WRONG: &[(&str, &[&str])] = &[
@@ -49,7 +48,7 @@ impl Start {
         self.daemon.configure(configuration);
         let before = self.host.snapshot();
         self.daemon.launch();
-        let status = self.daemon.wait(LIMIT);
+        let status = self.daemon.wait(LATER);
         let log = self.daemon.log();
         let said = log.lines().rev().take(20).collect::<Vec<_>>().join("\n");
         assert_eq!(status.code(), Some(code), "{configuration}\n{said}");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
 use crate::{
     caller::dial,
@@ -22,8 +22,6 @@ const STATUS: &str = "/v6pod.v1.Daemon/Status";
 const OF_ONE: usize = 128;
 /// What all may have.
 const OF_ALL: usize = 2048;
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// Descriptors that suffice for anything here.
 const ENOUGH: usize = 4096;
 
@@ -64,7 +62,7 @@ fn is_there(mut wire: &UnixStream) -> bool {
 fn left(wires: &[UnixStream]) -> usize {
     let count = || wires.iter().filter(|wire| is_there(wire)).count();
     let mut former = usize::MAX;
-    eventually(LIMIT, || {
+    eventually(LATER, || {
         thread::sleep(Duration::from_millis(200));
         let now = count();
         if std::mem::replace(&mut former, now) == now { Ok(now) } else { Err("some are still being dropped") }
@@ -86,7 +84,7 @@ fn case_18_a_thousand_idle_connections_of_one_user() {
     // It was her own room that she took, and it is hers again.
     drop(wires);
     let own = Holder::own(&site.alice);
-    eventually(LIMIT, || site.client(site.alice.uid(), &[&own.net()]).activate(()));
+    eventually(LATER, || site.client(site.alice.uid(), &[&own.net()]).activate(()));
     drop(own);
     site.is_unharmed();
     site.log_is_clean();
@@ -117,7 +115,7 @@ fn case_11_no_descriptor_is_left() {
     limit(&site, before + 20);
     // Root is who nothing else stops.
     let wires = idle(&site, 0, 100);
-    eventually(LIMIT, || {
+    eventually(LATER, || {
         let rests = site.daemon.log().contains("accepting rests");
         if rests { Ok(()) } else { Err("it has enough") }
     });
@@ -129,7 +127,7 @@ fn case_11_no_descriptor_is_left() {
     assert!(lines < 10, "{lines} lines");
     // It is still there, and recovers by itself.
     drop(wires);
-    eventually(LIMIT, || {
+    eventually(LATER, || {
         let client = site.client(0, &[]);
         client.list().map_err(|status| status.to_string())
     });

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use tonic::{Code, Status};
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 use v6pod_proto::v1::{ActivateRequest, get_request::Target};
 
 use crate::{
@@ -248,9 +248,6 @@ fn a_full_pool_is_said_to_be_full() {
     // What is attached already needs no place.
     assert!(!site.alices(&[&nets[0]], named("web")).expect("it is attached").created);
     drop((holders, nets));
-    eventually(
-        std::time::Duration::from_secs(5),
-        || if site.count() == 0 { Ok(()) } else { Err("attached") },
-    );
+    eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("attached") });
     site.is_unharmed();
 }

@@ -6,7 +6,6 @@ use std::{
         fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    time::Duration,
 };
 
 use rustix::{
@@ -14,7 +13,7 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 use tonic::Code;
-use v6pod_integration::{Background, Daemon, Signal, eventually};
+use v6pod_integration::{Background, Daemon, LATER, Signal, eventually};
 
 use crate::{
     caller::{Client, PREFACE, UNKNOWN_FRAME, dial, pass},
@@ -24,8 +23,6 @@ use crate::{
 
 const NO_NAMESPACE: &str = "the first descriptor that was passed is not a network namespace";
 const NO_LEASE: &str = "the second descriptor that was passed is not the read end of a pipe";
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// The mounted file system, and who passes its files. The server ends first: who has one of them open waits
 /// for it in closing that.
 pub struct FileSystem {
@@ -46,7 +43,7 @@ impl FileSystem {
             site.alice.spawn(["chrt", "--idle", "0", "/usr/bin/python3"].iter().chain(arguments))
         };
         let server = python(&["/tmp/file_system.py", "/home/alice/evil", "/tmp/hang"]);
-        eventually(LIMIT, || {
+        eventually(LATER, || {
             site.alice
                 .try_run(["stat", "/home/alice/evil/file"])
                 .success()
@@ -55,7 +52,7 @@ impl FileSystem {
         });
         let accomplice = python(&["/tmp/accomplice.py", "/home/alice/evil", "/tmp/accomplice"]);
         let log = || accomplice.log();
-        eventually(LIMIT, || if log() == "ready\n" { Ok(()) } else { Err(log()) });
+        eventually(LATER, || if log() == "ready\n" { Ok(()) } else { Err(log()) });
         Self { server, _accomplice: accomplice, socket: site.host.path("/tmp/accomplice") }
     }
 
@@ -74,7 +71,7 @@ impl FileSystem {
     fn holds_somebody(&self, doing: &str) {
         let log = || self.server.log();
         eventually(
-            LIMIT,
+            LATER,
             || if log().contains(doing) { Ok(()) } else { Err(format!("no {doing}: {}", log())) },
         );
     }
@@ -224,7 +221,7 @@ fn answers(site: &Site) -> bool {
 #[test]
 fn case_06_a_daemon_that_is_held_up_and_told_to_end_can_be_replaced() {
     let mut site = is_replaced(Signal::TERM, |site| {
-        eventually(LIMIT, || if answers(site) { Ok(()) } else { Err("no DNS") });
+        eventually(LATER, || if answers(site) { Ok(()) } else { Err("no DNS") });
     });
     site.daemon.stop();
 }
@@ -234,7 +231,7 @@ fn case_06_a_daemon_that_is_held_up_and_told_to_end_can_be_replaced() {
 #[test]
 fn case_06_a_daemon_that_is_held_up_and_killed_can_be_replaced() {
     let site = is_replaced(Signal::KILL, |_| {});
-    eventually(2 * LIMIT, || if answers(&site) { Ok(()) } else { Err("no DNS") });
+    eventually(LATER, || if answers(&site) { Ok(()) } else { Err("no DNS") });
 }
 
 /// The daemon gets this signal while it waits for the file system; what its successor can do is looked at
@@ -259,7 +256,7 @@ fn is_replaced(signal: Signal, look: impl FnOnce(&Site)) -> Site {
     site.daemon.process().signal(signal);
     // What is left of it keeps waiting for the file system, and cannot be waited for.
     successor.launch();
-    eventually(LIMIT, || {
+    eventually(LATER, || {
         let status = successor.exited();
         assert!(status.is_none(), "the successor ended: {status:?}\n{}", successor.log());
         // "Address already in use" is no sign that it is.
@@ -272,7 +269,7 @@ fn is_replaced(signal: Signal, look: impl FnOnce(&Site)) -> Site {
     look(&site);
     drop(system);
     drop(own);
-    site.daemon.wait(LIMIT);
+    site.daemon.wait(LATER);
     site.daemon = successor;
     site
 }

@@ -3,14 +3,13 @@
 use std::{
     fs,
     os::fd::{AsFd as _, OwnedFd},
-    time::Duration,
 };
 
 use rustix::{
     fs::{Mode, OFlags, open},
     process::Pid,
 };
-use v6pod_integration::{Background, Host, User, eventually};
+use v6pod_integration::{Background, Host, LATER, User, eventually};
 
 /// A `sleep` of somebody's in namespaces of its own.
 pub struct Holder {
@@ -23,7 +22,7 @@ impl Holder {
     #[track_caller]
     pub fn new(mut process: Background) -> Self {
         let pid = process.pid();
-        eventually(Duration::from_secs(10), || {
+        eventually(LATER, || {
             assert!(process.is_running(), "it ended\n{process}");
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).map_err(|error| error.to_string())?;
             if name == "sleep\n" { Ok(()) } else { Err(format!("{name}\n{process}")) }

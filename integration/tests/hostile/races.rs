@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 use v6pod_proto::v1::{ActivateRequest, attachment::State, get_request::Target};
 
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
     holder::Holder,
     site::{NETWORK, Site, records},
 };
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC).expect("a pipe can be made")
@@ -60,7 +58,7 @@ fn case_19_a_caller_that_dies_leaves_all_or_nothing() {
         client.activate_and_die(Duration::from_micros(step * 150));
         is_whole_or_absent(&site, step);
         drop((own, net));
-        eventually(LIMIT, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
+        eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
     }
     site.is_unharmed();
 }
@@ -75,7 +73,7 @@ fn case_19_a_caller_that_dies_with_its_lease_leaves_nothing() {
         let client = Client::new(&site.folder, site.alice.uid(), &[net.as_fd(), read.as_fd()]);
         client.activate_and_die(Duration::from_micros(step * 150));
         drop((write, read));
-        eventually(LIMIT, || {
+        eventually(LATER, || {
             let left = (site.count(), site.ports().len(), records(&site.host).len());
             if left == (0, 0, 0) { Ok(()) } else { Err(format!("step {step}: {left:?}")) }
         });
@@ -90,7 +88,7 @@ fn case_19_a_caller_that_dies_with_its_lease_leaves_nothing() {
 fn is_whole_or_absent(site: &Site, step: u64) {
     let mut former = usize::MAX;
     let root = site.client(0, &[]);
-    eventually(LIMIT, || {
+    eventually(LATER, || {
         let parts = (site.count(), site.ports().len(), records(&site.host).len());
         // The call may not even have been begun when its caller was gone: look twice.
         let busy = root.list().expect("root may list").iter().any(|one| one.state() != State::Active);
@@ -129,7 +127,7 @@ fn a_renewal_does_not_bring_back_what_is_being_detached() {
         let again = site.client(uid, &[]).get(Target::Id(attached.id));
         assert!(again.is_err(), "it came back: {again:?}");
         drop((read, write));
-        eventually(LIMIT, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
+        eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("still attached") });
     }
     drop((own, net));
     site.is_unharmed();

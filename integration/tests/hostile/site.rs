@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::Pid;
 use tonic::{Code, Status};
-use v6pod_integration::{Daemon, Host, Snapshot, UNLIMITED, User, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Snapshot, UNLIMITED, User, eventually};
 use v6pod_proto::v1::ActivateResponse;
 
 use crate::{
@@ -21,11 +21,8 @@ use crate::{
 /// The network that all of these tests have, as a table to be continued.
 pub const NETWORK: &str = "[network.default]\nprefix = \"2001:db8:1::/80\"\n";
 
-/// What anybody else's call may take while the daemon is under attack.
-pub const PROMPT: Duration = Duration::from_secs(1);
-/// What the kernel may take to finish what was closed or killed.
-const SETTLED: Duration = Duration::from_secs(10);
-
+/// No call takes as long, whatever else the machine does: what an attacker holds up is held up until the test ends.
+const HANGS: Duration = Duration::from_secs(10);
 /// The parts are dropped in this order.
 pub struct Site {
     pub daemon: Daemon,
@@ -35,6 +32,7 @@ pub struct Site {
     pub folder: File,
     pid: Pid,
     before: Traces,
+    prompt: Duration,
     pub host: Host,
 }
 
@@ -58,8 +56,11 @@ impl Site {
         let folder = File::open(host.path("/run/v6pod")).expect("the daemon made it");
         let pid = daemon.process().pid();
         use_bridge(&host, &folder, bob.uid(), bobs.net().as_fd());
+        let quiet = (0..5).map(|_| serve(&folder, bob.uid(), bobs.net().as_fd())).max().unwrap_or_default();
+        // An attach takes milliseconds.
+        let prompt = quiet * 10 + Duration::from_secs(1);
         let before = Traces::at_rest(&host, pid);
-        Self { daemon, alice, bob, bobs, folder, pid, before, host }
+        Self { daemon, alice, bob, bobs, folder, pid, before, prompt, host }
     }
 
     /// A connection of a user's that passes these descriptors.
@@ -78,7 +79,7 @@ impl Site {
         self.activate(self.alice.uid(), descriptors, request)
     }
 
-    /// An Activate, on a connection of its own, answered promptly.
+    /// An Activate, on a connection of its own, that nobody holds up.
     #[track_caller]
     pub fn activate(
         &self,
@@ -89,7 +90,7 @@ impl Site {
         let client = self.client(uid, descriptors);
         let start = Instant::now();
         let answer = client.activate(request);
-        assert!(start.elapsed() < PROMPT, "it took {:?}: {answer:?}", start.elapsed());
+        assert!(start.elapsed() < HANGS, "it took {:?}: {answer:?}", start.elapsed());
         answer
     }
 
@@ -99,17 +100,23 @@ impl Site {
         self.client(uid, &[]).deactivate(id).unwrap_or_else(|status| panic!("Deactivate of {id}: {status}"));
     }
 
-    /// Attaches and detaches a namespace of bob's, each promptly.
+    /// Attaches and detaches a namespace of bob's, promptly. Whatever else the machine does, it does not do so three
+    /// times.
     #[track_caller]
     pub fn serves_bob(&self) {
-        serve(&self.folder, self.bob.uid(), self.bobs.net().as_fd());
+        let took = [(); 3].map(|()| {
+            let took = serve(&self.folder, self.bob.uid(), self.bobs.net().as_fd());
+            assert!(took < HANGS, "bob waited {took:?}");
+            took
+        });
+        assert!(took.iter().any(|took| *took < self.prompt), "bob waited {took:?}");
     }
 
     /// Nothing on the host differs from before the attack, bob is served, and no descriptor is left.
     #[track_caller]
     pub fn is_unharmed(&self) {
         self.serves_bob();
-        eventually(SETTLED, || self.is_unchanged());
+        eventually(LATER, || self.is_unchanged());
         assert_eq!(self.count(), 0, "attachments are left");
     }
 
@@ -146,6 +153,11 @@ impl Site {
         descriptors(self.pid)
     }
 
+    /// What anybody else's call may take while the daemon is under attack.
+    pub fn prompt(&self) -> Duration {
+        self.prompt
+    }
+
     /// The daemon's process, as the machine numbers it.
     pub fn pid(&self) -> Pid {
         self.pid
@@ -153,9 +165,35 @@ impl Site {
 
     /// The daemon's resident memory in KiB.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the daemon runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("proc_pid_status(5)");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("proc_pid_status(5)");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// The most of its memory that was resident so far since [`Self::forget_peak`], in KiB.
+    pub fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// From here on [`Self::peak`] counts anew.
+    pub fn forget_peak(&self) {
+        // proc_pid_clear_refs(5): 5 resets the peak.
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").expect("root may");
+    }
+
+    /// How often the daemon's threads were woken so far, or put off while they computed.
+    pub fn switches(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).expect("the daemon runs");
+        let statuses = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let count = |status: String| -> u64 {
+            let lines = status.lines().filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+            lines.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
+        };
+        statuses.map(count).sum()
     }
 
     /// What the daemon has computed for so far.
@@ -194,7 +232,7 @@ pub fn refused<T: std::fmt::Debug>(what: &str, outcome: Result<T, Status>, code:
 #[track_caller]
 fn use_bridge(host: &Host, folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
     let looks = |state: &str| {
-        eventually(SETTLED, || {
+        eventually(LATER, || {
             let bridge = host.run(["ip", "link", "show", "v6pod0"]);
             if bridge.stdout.contains(state) { Ok(()) } else { Err(bridge) }
         });
@@ -206,8 +244,9 @@ fn use_bridge(host: &Host, folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
     looks("NO-CARRIER");
 }
 
+/// Attaches, lists and detaches, and gives what the slower of the first two took.
 #[track_caller]
-fn serve(folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
+fn serve(folder: &File, uid: u32, namespace: BorrowedFd<'_>) -> Duration {
     let start = Instant::now();
     let answer = Client::new(folder, uid, &[namespace]).activate(()).expect("bob is served");
     let attached = start.elapsed();
@@ -217,7 +256,7 @@ fn serve(folder: &File, uid: u32, namespace: BorrowedFd<'_>) {
     let listed = start.elapsed() - attached;
     assert!(list.iter().any(|attachment| attachment.id == id), "{id} is not in {list:?}");
     client.deactivate(&id).expect("bob is served");
-    assert!(attached < PROMPT && listed < PROMPT, "bob waited: Activate {attached:?}, List {listed:?}");
+    attached.max(listed)
 }
 
 impl Traces {
@@ -225,7 +264,7 @@ impl Traces {
     #[track_caller]
     fn at_rest(host: &Host, pid: Pid) -> Self {
         let mut former = Self::look(host, pid);
-        eventually(SETTLED, || {
+        eventually(LATER, || {
             thread::sleep(Duration::from_millis(100));
             let now = Self::look(host, pid);
             let same = now == former;

@@ -1,10 +1,10 @@
 //! Who is answered, and what is passed on.
 
-use v6pod_integration::{Background, Host, Net, User, eventually};
+use v6pod_integration::{Background, Host, LATER, Net, User, eventually};
 
 use crate::{
     dig::{Answer, arguments, ask, dig},
-    site::{GATEWAY, PREFIX, SOON, Site, address, configuration, run},
+    site::{GATEWAY, PREFIX, Site, address, configuration, run},
 };
 
 /// Starts a name server that knows every name as 192.0.2.7 and 2001:db8:53::7, and logs what it is asked.
@@ -12,7 +12,7 @@ fn upstream(host: &Host, address: &str, port: &str) -> Background {
     host.write("/tmp/upstream.py", include_str!("upstream.py"));
     let server = host.spawn(["python3", "/tmp/upstream.py", address, port]);
     let question = ["ready.example", "A"];
-    eventually(SOON * 10, || match dig(host, &format!("{address}#{port}"), &question) {
+    eventually(LATER, || match dig(host, &format!("{address}#{port}"), &question) {
         answer if answer.is("192.0.2.7") => Ok(()),
         answer => Err(format!("{answer}\n{server}")),
     });
@@ -84,7 +84,7 @@ fn other_names_are_passed_on_to_consul() {
     let web = site.start(&alice, "web");
     site.daemon.configure(&configuration("").replace("forward = []", "forward = [\"127.0.0.1:8600\"]"));
     site.daemon.restart();
-    eventually(SOON, || match from_container(&alice, "web", &["web.service.consul", "AAAA"]) {
+    eventually(LATER, || match from_container(&alice, "web", &["web.service.consul", "AAAA"]) {
         answer if answer.is(&web) => Ok(()),
         answer => Err(answer),
     });
@@ -112,7 +112,7 @@ fn a_silent_server_costs_containers_nothing_but_the_answer() {
     let _silent = site.host.spawn(["socat", "-u", "udp4-recv:5300,bind=127.0.0.1", "open:/dev/null"]);
     site.daemon.configure(&configuration("").replace("forward = []", "forward = [\"127.0.0.1:5300\"]"));
     site.daemon.restart();
-    eventually(SOON, || site.in_dns("web", &web));
+    eventually(LATER, || site.in_dns("web", &web));
     // Each from a port of its own: digs that run at the same time may otherwise be given the same one.
     let many = r#"for n in {1..40}; do dig -b "::#$((40000 + n))" "$@" & done; wait"#;
     let asking = arguments(GATEWAY, &["+time=6", "www.example.org", "AAAA"]);
@@ -120,7 +120,7 @@ fn a_silent_server_costs_containers_nothing_but_the_answer() {
     let mut asking = alice.container_net("web", words).spawn();
     assert_eq!(site.in_dns("web", &web), Ok(()));
     assert!(from_container(&alice, "web", &["web.v6pod", "AAAA"]).is(&web));
-    asking.wait(SOON * 10);
+    asking.wait(LATER);
     assert_eq!(asking.log().matches("status: SERVFAIL").count(), 40, "{asking}");
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use v6pod_integration::{User, eventually};
+use v6pod_integration::{LATER, User, eventually};
 
-use crate::site::{SOON, Site, address, run, stop};
+use crate::site::{Site, address, run, stop};
 
 /// A container whose name is known, and what one may do to it.
 struct Case {
@@ -46,12 +46,12 @@ fn names_are_there_when_podman_run_returns() {
         run(&alice, name);
         let started = Instant::now();
         let question = format!("{name}.v6pod");
-        eventually(SOON, || {
+        eventually(LATER, || {
             let answer = site.dns(&[&question, "AAAA"]);
             if answer.records.is_empty() { Err(answer) } else { Ok(()) }
         });
         let in_dns = started.elapsed();
-        eventually(SOON.saturating_sub(in_dns), || {
+        eventually(LATER.saturating_sub(in_dns), || {
             let answer = site.asked_consul(name);
             if answer.records.is_empty() { Err(answer) } else { Ok(()) }
         });
@@ -73,7 +73,7 @@ fn names_end_with_podman_stop_and_come_back_with_podman_start() {
     assert_eq!(case.site.in_consul("other", &other), Ok(()));
     case.alice.podman(["start", "web"]);
     let again = address(&case.alice, "web");
-    eventually(SOON, || case.site.in_dns("web", &again).and_then(|()| case.site.in_consul("web", &again)));
+    eventually(LATER, || case.site.in_dns("web", &again).and_then(|()| case.site.in_consul("web", &again)));
     assert_eq!(again, case.address, "a name's address stays, by default");
 }
 

@@ -3,13 +3,12 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
-use v6pod_integration::{Consul, Daemon, User, eventually};
+use v6pod_integration::{Consul, Daemon, LATER, SOON, User, eventually};
 
-use crate::site::{SOON, Site, stop};
+use crate::site::{Site, stop};
 
 /// Does something while Consul is asked for a name over and over again; panics if it ever does not know it.
 #[track_caller]
@@ -47,7 +46,7 @@ fn names_stay(end: fn(&mut Daemon)) {
         stop(&bob, "goes");
         site.daemon.start();
         // Longer than a look at Consul's list takes: what is unknown must not be removed by it.
-        thread::sleep(SOON * 2);
+        thread::sleep(SOON);
     });
     assert_eq!(site.absent("goes", &goes), Ok(()));
     assert_eq!(site.in_dns("stays", &stays), Ok(()));
@@ -75,7 +74,7 @@ fn names_are_in_dns_again_as_soon_as_the_daemon_answers() {
         end(&mut site.daemon);
         assert_eq!(site.dns(&["web.v6pod", "AAAA"]).status, "");
         site.daemon.start();
-        eventually(SOON, || site.in_dns("web", &web));
+        eventually(LATER, || site.in_dns("web", &web));
     }
 }
 
@@ -92,7 +91,7 @@ fn all_that_ended_while_the_daemon_was_dead_is_gone() {
         ("killed", |user, name| {
             let pid = user.container_pid(name).to_string();
             user.host().run(["kill", "-9", &pid]);
-            eventually(SOON * 5, || {
+            eventually(LATER, || {
                 let left = user.host().try_run(["kill", "-0", &pid]);
                 if left.success() { Err(left) } else { Ok(()) }
             });
@@ -112,7 +111,7 @@ fn all_that_ended_while_the_daemon_was_dead_is_gone() {
 
 #[test]
 fn only_what_is_ours_is_removed_from_consul_and_only_after_probation() {
-    let mut site = Site::with(&["alice"], Consul::in_memory, "probation = 4\nsync = 1");
+    let mut site = Site::with(&["alice"], Consul::in_memory, "probation = 12\nsync = 1");
     let alice = site.host.user("alice");
     let web = site.start(&alice, "web");
     let services = site.consul.get("agent/services");
@@ -126,9 +125,9 @@ fn only_what_is_ours_is_removed_from_consul_and_only_after_probation() {
         site.consul.put("agent/service/register", &json!({"ID": id, "Name": name, "Address": "2001:db8::9"}));
     }
     site.daemon.start();
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(SOON);
     assert_eq!(site.in_consul("orphan", "2001:db8::9"), Ok(()), "it is still on probation");
-    eventually(Duration::from_secs(10), || site.absent_in_consul("orphan"));
+    eventually(LATER, || site.absent_in_consul("orphan"));
     let services = site.consul.get("agent/services");
     let left: Vec<&String> = services.as_object().map(|s| s.keys().collect()).unwrap_or_default();
     assert!(others.iter().all(|id| left.contains(&id)) && left.contains(&id) && left.len() == 4, "{left:?}");
@@ -137,7 +136,7 @@ fn only_what_is_ours_is_removed_from_consul_and_only_after_probation() {
     // What somebody else changed or removed of ours is put right.
     let Value::Object(_) = &services[id] else { panic!("{services:#}") };
     site.consul.put("agent/service/register", &json!({"ID": id, "Name": "web", "Address": "2001:db8::9"}));
-    eventually(Duration::from_secs(5), || site.in_consul("web", &web));
+    eventually(LATER, || site.in_consul("web", &web));
     site.consul.put(&format!("agent/service/deregister/{id}"), &json!({}));
-    eventually(Duration::from_secs(5), || site.in_consul("web", &web));
+    eventually(LATER, || site.in_consul("web", &web));
 }

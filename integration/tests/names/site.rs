@@ -6,14 +6,12 @@ use std::{
 };
 
 use serde_json::Value;
-use v6pod_integration::{Consul, Daemon, Host, User, eventually};
+use v6pod_integration::{Consul, Daemon, Host, LATER, User, eventually};
 
 use crate::dig::{Answer, dig};
 
 pub const PREFIX: &str = "2001:db8:1::/80";
 pub const GATEWAY: &str = "2001:db8:1::1";
-/// What a name may take to be there, or to be gone.
-pub const SOON: Duration = Duration::from_secs(1);
 /// What names may take to be right once Consul is back.
 pub const BACK: Duration = Duration::from_secs(35);
 
@@ -95,9 +93,8 @@ impl Site {
     #[track_caller]
     pub fn start(&self, user: &User, name: &str) -> String {
         run(user, name);
-        let started = Instant::now();
         let address = address(user, name);
-        eventually(SOON.saturating_sub(started.elapsed()), || {
+        eventually(LATER, || {
             self.in_dns(name, &address).and_then(|()| self.in_consul(name, &address)).map_err(|e| self.so(&e))
         });
         address
@@ -107,7 +104,7 @@ impl Site {
     #[track_caller]
     pub fn ends(&self, name: &str, address: &str) {
         let start = Instant::now();
-        eventually(SOON, || self.absent(name, address).map_err(|error| self.so(&error)));
+        eventually(LATER, || self.absent(name, address).map_err(|error| self.so(&error)));
         eprintln!("{name} was gone {:?} later", start.elapsed());
     }
 

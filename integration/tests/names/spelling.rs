@@ -1,8 +1,8 @@
 //! Names that clash, and names that DNS does not know how to spell.
 
-use v6pod_integration::{Host, User, eventually};
+use v6pod_integration::{Host, LATER, User, eventually};
 
-use crate::site::{SOON, Site, address, run, stop};
+use crate::site::{Site, address, run, stop};
 
 /// What v6pod said in the log of the user's only slirp4netns. Podman has removed the file, but it is still
 /// open as its standard error.
@@ -51,7 +51,7 @@ fn the_first_of_two_users_keeps_a_name() {
     site.ends("web", &first);
     bob.podman(["start", "web"]);
     let second = address(&bob, "web");
-    eventually(SOON, || site.in_dns("web", &second).and_then(|()| site.in_consul("web", &second)));
+    eventually(LATER, || site.in_dns("web", &second).and_then(|()| site.in_consul("web", &second)));
     assert!(said(&site.host, &bob).is_empty());
 }
 
@@ -61,7 +61,7 @@ fn upper_case_and_underscores_become_a_label() {
     let alice = site.host.user("alice");
     run(&alice, "My_Web.Server_2");
     let address = address(&alice, "My_Web.Server_2");
-    eventually(SOON, || {
+    eventually(LATER, || {
         site.in_dns("my-web-server-2", &address).and_then(|()| site.in_consul("my-web-server-2", &address))
     });
     assert!(site.dns(&["MY-Web-Server-2.V6POD", "AAAA"]).is(&address));

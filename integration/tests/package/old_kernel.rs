@@ -1,13 +1,12 @@
 //! The programs of the RPM do the main job with no system call newer than Linux 3.10 and without the ioctls that tell
 //! whose a namespace is: what runs on CentOS 7, as far as its kernel is concerned. Only podman itself has all.
 
-use std::{fs, time::Duration};
+use std::fs;
 
-use v6pod_integration::{Daemon, Host, Net, OLD_KERNEL, eventually};
+use v6pod_integration::{Daemon, Host, LATER, Net, OLD_KERNEL, eventually};
 
 use crate::made::{folder, package};
 
-const SOON: Duration = Duration::from_secs(2);
 const LAUNCHER: &str = "/usr/local/bin/slirp4netns-on-an-old-kernel";
 const PROGRAMS: [&str; 3] = ["/usr/sbin/v6podd", "/usr/bin/v6pod", "/usr/libexec/v6pod/slirp4netns"];
 
@@ -56,7 +55,7 @@ fn the_packaged_programs_do_the_main_job() {
     alice.podman(run.iter().chain(&["-h", "/var/www"]));
     is_on_an_old_kernel(&host, "slirp4netns", 3);
     let server = format!("@{}", link.gateway);
-    let address = eventually(SOON, || {
+    let address = eventually(LATER, || {
         let answer = host.run(["dig", "+short", "+tries=1", "+time=2", &server, "web.v6pod", "AAAA"]);
         let address = answer.text().to_owned();
         if address.is_empty() { Err(format!("{answer}\n{}", daemon.log())) } else { Ok(address) }
@@ -69,7 +68,7 @@ fn the_packaged_programs_do_the_main_job() {
     daemon.start();
     host.run(["ping", "-6", "-c1", "-W2", &address]);
     alice.podman(["stop", "-t", "0", "web"]);
-    eventually(SOON, || match list()["attachments"].as_array() {
+    eventually(LATER, || match list()["attachments"].as_array() {
         Some(left) if !left.is_empty() => Err(format!("{left:?}\n{}", daemon.log())),
         _ => Ok(()),
     });

@@ -1,9 +1,9 @@
 //! README.md's own commands, word for word, on a bare Debian 12 with nothing in it: a container is reached by its
 //! name. systemd does not run there, so of the two ways to start the daemon it is the other one.
 
-use std::{fs, time::Duration};
+use std::fs;
 
-use v6pod_integration::{Background, Signal, eventually};
+use v6pod_integration::{Background, LATER, Signal, eventually};
 
 use crate::{
     made::{checkout, folder, package},
@@ -13,13 +13,20 @@ use crate::{
 /// What stands above the block in README.md.
 const MARK: &str = "<!-- tried by integration/tests/package/readme.rs -->";
 
+/// Before what is typed where systemd does not run, in the line of what is typed elsewhere.
+const WITHOUT_SYSTEMD: &str = "# without systemd: ";
+
 /// The commands, with `#` or `$` before each.
 fn commands() -> Vec<String> {
     let readme = fs::read_to_string(checkout().join("README.md")).expect("the README is there");
     let (_, after) = readme.split_once(MARK).expect("the README has the marked block");
     let block = after.split("```").nth(1).expect("a block follows the mark");
     let lines = block.lines().filter(|line| line.starts_with("# ") || line.starts_with("$ "));
-    lines.map(str::to_owned).collect()
+    let here = |line: &str| match line.split_once(WITHOUT_SYSTEMD) {
+        Some((_, other)) => format!("# {other}"),
+        None => line.to_owned(),
+    };
+    lines.map(here).collect()
 }
 
 /// And when the package is removed, the machine is as it was, though the container still runs.
@@ -27,6 +34,8 @@ fn commands() -> Vec<String> {
 fn a_container_is_reached_by_its_name() {
     let root = Root::new();
     root.receive(&package(&folder(), "v6pod_", ".deb"));
+    // Where `make deb` leaves it in a checkout.
+    root.sh("mkdir target && ln -s .. target/package");
     let mut daemon: Option<Background> = None;
     let mut said = Vec::new();
     let commands = commands();
@@ -37,7 +46,7 @@ fn a_container_is_reached_by_its_name() {
             ("# ", Some(command)) => {
                 daemon = Some(root.command(&format!("exec {command}")).spawn());
                 let socket = root.host.path("/run/v6pod/v6pod.sock");
-                eventually(Duration::from_secs(5), || {
+                eventually(LATER, || {
                     let log = daemon.as_ref().map(Background::log);
                     std::os::unix::net::UnixStream::connect(&socket)
                         .map_err(|error| format!("{error}\n{log:?}"))
@@ -65,7 +74,7 @@ fn is_removed(root: &Root, mut daemon: Background) {
     };
     assert!(traces().len() > 5, "{:?}", traces());
     daemon.signal(Signal::TERM);
-    daemon.wait(Duration::from_secs(10));
+    daemon.wait(LATER);
     root.command("apt-get remove -y v6pod").run();
     assert_eq!(traces(), [""; 0]);
     assert_eq!(root.command("ls /var/lib/v6pod 2>/dev/null || true").run().text(), "audit");

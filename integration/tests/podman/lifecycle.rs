@@ -1,10 +1,8 @@
 //! A container's life: whatever podman does to it, its address and its name do what a user expects.
 
-use std::time::Duration;
+use v6pod_integration::{LATER, Net, User, eventually};
 
-use v6pod_integration::{Net, User, eventually};
-
-use crate::site::{SOON, Site, address, serve};
+use crate::site::{Site, address, serve};
 
 fn site(users: &[&str]) -> Site {
     Site::new(&Net::new(), "one", users)
@@ -13,7 +11,7 @@ fn site(users: &[&str]) -> Site {
 /// The address under a name, as soon as it is there.
 #[track_caller]
 fn resolved(site: &Site, name: &str) -> String {
-    eventually(SOON, || match &site.lookup(&format!("{name}.v6pod"))[..] {
+    eventually(LATER, || match &site.lookup(&format!("{name}.v6pod"))[..] {
         [address] => Ok(address.clone()),
         other => Err(format!("{other:?}\n{}", site.daemon.log())),
     })
@@ -54,12 +52,12 @@ fn a_restart_policy_brings_the_address_back() {
     for _ in 0..3 {
         let before = alice.container_pid("web");
         site.host.run(["kill", "-9", &before.to_string()]);
-        eventually(Duration::from_secs(10), || match alice.container_pid("web") {
+        eventually(LATER, || match alice.container_pid("web") {
             0 => Err("not running".to_owned()),
             pid if pid == before => Err("not restarted".to_owned()),
             _ => Ok(()),
         });
-        eventually(Duration::from_secs(3), || {
+        eventually(LATER, || {
             let found = site.lookup("web.v6pod");
             if found == [first.clone()] { Ok(()) } else { Err(format!("{found:?}\n{}", site.daemon.log())) }
         });

@@ -1,9 +1,9 @@
 //! What a container has: an address within the prefix, a route, and everybody to talk to, who see it under
 //! that very address.
 
-use std::{thread, time::Duration};
+use std::thread;
 
-use v6pod_integration::{Host, Net, User, eventually};
+use v6pod_integration::{Host, LATER, Net, User, eventually};
 
 use crate::site::{Site, address, serve};
 
@@ -126,17 +126,17 @@ fn a_default_route_from_a_router_advertisement_survives() {
     host.run(["ip", "-6", "route", "del", "default"]);
     let _router = net.router().spawn(["python3", "-c", ROUTER, &link.router_interface]);
     let learned = || host.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).text().to_owned();
-    eventually(Duration::from_secs(5), || if learned().is_empty() { Err("no route yet") } else { Ok(()) });
+    eventually(LATER, || if learned().is_empty() { Err("no route yet") } else { Ok(()) });
 
     // The control: forwarding alone costs the host its route, at once.
     host.sh("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
     assert_eq!(learned(), "", "this kernel keeps the route anyway: the test shows nothing");
     host.sh("echo 0 >/proc/sys/net/ipv6/conf/all/forwarding");
-    eventually(Duration::from_secs(5), || if learned().is_empty() { Err("no route again") } else { Ok(()) });
+    eventually(LATER, || if learned().is_empty() { Err("no route again") } else { Ok(()) });
 
     let _daemon = host.daemon(&format!("prefix = \"{}\"\n", link.prefix));
     assert_ne!(learned(), "", "v6podd cost the host its default route");
     // And routers are still listened to: the route that is taken away comes back.
     host.run(["ip", "-6", "route", "del", "default", "proto", "ra"]);
-    eventually(Duration::from_secs(5), || if learned().is_empty() { Err("deaf to routers") } else { Ok(()) });
+    eventually(LATER, || if learned().is_empty() { Err("deaf to routers") } else { Ok(()) });
 }

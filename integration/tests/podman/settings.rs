@@ -1,9 +1,9 @@
 //! What a configuration can say, seen in a container: no prefix at all, a bridge that is there already, and
 //! how addresses are chosen.
 
-use v6pod_integration::{Background, Host, Net, eventually};
+use v6pod_integration::{Background, Host, LATER, Net, eventually};
 
-use crate::site::{SOON, address, serve};
+use crate::site::{address, serve};
 
 const UNIT: &str = include_str!("../../../packaging/v6podd.service");
 
@@ -76,7 +76,7 @@ fn bounded(host: &Host) -> Background {
     let daemon = ["--no-new-privs", "--inh-caps", &kept, "--bounding-set", &kept, "/usr/sbin/v6podd"];
     let started = host.spawn(["setpriv"].into_iter().chain(daemon));
     let status = || host.try_run(["v6pod", "status"]);
-    eventually(5 * SOON, || if status().success() { Ok(()) } else { Err(started.log()) });
+    eventually(LATER, || if status().success() { Ok(()) } else { Err(started.log()) });
     started
 }
 
@@ -98,7 +98,7 @@ fn the_units_capabilities_are_enough() {
     let _daemon = bounded(&host);
     assert_eq!(address(&alice, "web"), web);
     alice.podman(["stop", "-t", "0", "web"]);
-    eventually(SOON, || match host.run(["v6pod", "list", "--json"]).json()["attachments"].as_array() {
+    eventually(LATER, || match host.run(["v6pod", "list", "--json"]).json()["attachments"].as_array() {
         Some(list) if list.is_empty() => Ok(()),
         other => Err(format!("{other:?}")),
     });

@@ -1,12 +1,9 @@
 //! A host on the net with its daemon, and what one asks of them.
 
-use std::{net::Ipv6Addr, time::Duration};
+use std::net::Ipv6Addr;
 
 use serde_json::Value;
-use v6pod_integration::{Daemon, Host, Link, Net, Output, User, eventually};
-
-/// What an address or a name may take to be there, or to be gone.
-pub const SOON: Duration = Duration::from_secs(1);
+use v6pod_integration::{Daemon, Host, LATER, Link, Net, Output, User, eventually};
 
 /// A host on the net, with its daemon.
 pub struct Site {
@@ -51,7 +48,7 @@ impl Site {
     /// Waits until these names are published, and no others.
     #[track_caller]
     pub fn names_become(&self, wanted: &[&str]) {
-        eventually(SOON, || {
+        eventually(LATER, || {
             let names = self.names();
             if names == wanted { Ok(()) } else { Err(format!("{names:?}\n{}", self.daemon.log())) }
         });

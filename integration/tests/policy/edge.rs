@@ -3,9 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use tonic::Code;
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 
-use crate::site::{FIRST, SETTLED, Site, at, on, refused};
+use crate::site::{FIRST, Site, at, on, refused};
 
 /// The namespaces, all of the same caller.
 fn of(uid: u32, nets: &[OwnedFd]) -> Vec<(u32, &OwnedFd)> {
@@ -40,7 +40,7 @@ fn fifty_at_once_never_get_more_than_the_quota() {
 
     // And what ends of itself is given back as well.
     drop(nets);
-    eventually(SETTLED, || if site.all().is_empty() { Ok(()) } else { Err("attached") });
+    eventually(LATER, || if site.all().is_empty() { Ok(()) } else { Err("attached") });
     assert_eq!(site.told(alice).attachments.map(|quota| quota.used), Some(0));
     let nets = site.namespaces(&site.alice, 11);
     let last = site.at_once(&of(alice, &nets));

@@ -2,11 +2,11 @@
 
 use tonic::Code;
 use v6pod_integration::User;
-use v6pod_proto::v1::ExplainRequest;
+use v6pod_proto::v1::{ActivateRequest, ExplainRequest};
 
 use crate::{
     holder::{Holder, subordinate},
-    site::{FIRST, Site, at, on, refused},
+    site::{FIRST, Site, at, on, own, refused},
 };
 
 /// A network namespace that one of a user's subordinate uids made: the first of them is number 1.
@@ -83,7 +83,7 @@ fn uids_that_no_file_names_are_one_user_all_the_same() {
     let holders: Vec<_> = (1..=8).map(|number| made_by_subordinate(&site.alice, number)).collect();
     let first = subordinate(&site.alice);
     site.host.write("/etc/subuid", "");
-    v6pod_integration::eventually(crate::site::SETTLED, || {
+    v6pod_integration::eventually(v6pod_integration::LATER, || {
         if site.told(first).charged_uid == first { Ok(()) } else { Err("still read as it was") }
     });
     let outcomes: Vec<_> =
@@ -158,4 +158,47 @@ fn nobody_is_asked_about_with_a_claim() {
     assert_eq!(told.attachments.map(|quota| quota.limit), Some(7));
     let told = site.explain(0, about(subordinate(&site.bob))).expect("root may");
     assert_eq!((told.charged_uid, told.rule.as_str()), (bob, at(FIRST).as_str()));
+}
+
+/// Alice may have names of her own alone on one network, and any on the other.
+const TWO_NETWORKS: &str = "\
+[[rule]]
+users = [\"alice\"]
+networks = [\"default\"]
+names = [\"{user}-*\"]
+[[rule]]
+users = [\"alice\"]
+networks = [\"other\"]
+rate = \"unlimited\"
+";
+
+#[test]
+fn what_is_attached_is_not_renewed_by_the_rules_of_another_network() {
+    let site = Site::new(TWO_NETWORKS);
+    let (alice, uid) = (own(&site.alice), site.alice.uid());
+    let first = site.attach(&site.alice, &alice.1, on("default"));
+    let rule = at(FIRST);
+    let elsewhere = |name: &str| ActivateRequest { name: name.to_owned(), ..on("other") };
+    refused(site.activate(uid, &alice.1, elsewhere("payroll")), Code::PermissionDenied, &["payroll", &rule]);
+    assert_eq!(site.all()[0].name, "");
+    // The control: on the other network itself she may.
+    let there = own(&site.alice);
+    assert_eq!(site.attach(&site.alice, &there.1, elsewhere("payroll")).name, "payroll");
+    // A call is idempotent whichever network it names, and may fill in what the rules for this one allow.
+    assert_eq!(site.attach(&site.alice, &alice.1, on("other")).id, first.id);
+    let named = site.attach(&site.alice, &alice.1, elsewhere("alice-web"));
+    assert_eq!((&named.id, named.name.as_str(), named.network.as_str()), (&first.id, "alice-web", "default"));
+    // What has a name keeps it.
+    assert_eq!(site.attach(&site.alice, &alice.1, elsewhere("other")).name, "alice-web");
+}
+
+#[test]
+fn what_is_attached_is_not_renewed_at_the_rate_of_another_network() {
+    let rate = "names = [\"{user}-*\"]\nrate = 1\nburst = 3\n";
+    let site = Site::new(&TWO_NETWORKS.replace("names = [\"{user}-*\"]\n", rate));
+    let (alice, uid) = (own(&site.alice), site.alice.uid());
+    site.attach(&site.alice, &alice.1, on("default"));
+    let outcomes: Vec<_> = (0..3).map(|_| site.activate(uid, &alice.1, on("other"))).collect();
+    assert!(outcomes[..2].iter().all(Result::is_ok), "{outcomes:?}");
+    refused(outcomes[2].clone(), Code::ResourceExhausted, &[&at(FIRST)]);
 }

@@ -1,8 +1,8 @@
 //! What users of podman see of it: a container always starts, with as much as the rules allow.
 
-use v6pod_integration::{Host, User, eventually};
+use v6pod_integration::{Host, LATER, User, eventually};
 
-use crate::site::{NETWORKS, SETTLED};
+use crate::site::NETWORKS;
 
 fn list(user: &User) -> Vec<(String, String)> {
     let output = user.run(["v6pod", "list", "--json"]);
@@ -29,7 +29,7 @@ fn a_container_starts_with_what_the_rules_leave_it() {
     assert_eq!((alice.podman(["ps", "-q"]).stdout.lines().count(), list(&alice).len()), (3, 2));
     // What ends makes room, also for a container that is only restarted.
     alice.podman(["rm", "-f", "-t", "0", "web"]);
-    eventually(SETTLED, || if list(&alice).len() == 1 { Ok(()) } else { Err("not gone") });
+    eventually(LATER, || if list(&alice).len() == 1 { Ok(()) } else { Err("not gone") });
     alice.podman(["restart", "-t", "0", "alice-db"]);
     alice.podman(["restart", "-t", "0", "alice-web"]);
     let mut names: Vec<_> = list(&alice).into_iter().map(|(name, _)| name).collect();

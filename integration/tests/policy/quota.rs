@@ -8,13 +8,13 @@ use std::{
 };
 
 use tonic::Code;
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 use v6pod_proto::v1::ActivateRequest;
 
 use crate::{
     caller::{Client, PREFACE, dial, pass},
     holder::{Holder, subordinate},
-    site::{FIRST, SETTLED, Site, at, own, refused},
+    site::{FIRST, Site, at, named, on, own, refused},
 };
 
 /// What anybody else's call may take meanwhile.
@@ -104,20 +104,31 @@ fn so_often_and_no_oftener() {
     let told = site.told(site.alice.uid());
     assert!(!told.allowed && told.reason.contains("try again in"), "{told:?}");
     // It comes back with time, also in the eyes of Explain.
-    eventually(SETTLED, || if site.told(site.alice.uid()).allowed { Ok(()) } else { Err("none is back") });
+    eventually(LATER, || if site.told(site.alice.uid()).allowed { Ok(()) } else { Err("none is back") });
     site.attach(&site.alice, &alice.1, ());
     refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &["try again in"]);
 }
 
 #[test]
 fn what_is_refused_for_its_fields_or_its_namespace_counts_too() {
-    let site = Site::new("[[rule]]\nrate = 1\nburst = 10\n");
+    let site = Site::new("[[rule]]\nrate = 1\nburst = 10\nnames = [\"alice-*\"]\nports = [80]\n");
     let (alice, bob) = (own(&site.alice), own(&site.bob));
-    // Bob's namespace ten times, then alice's own.
-    for _ in 0..10 {
-        refused(site.activate(site.alice.uid(), &bob.1, ()), Code::PermissionDenied, &["does not belong"]);
+    let inbound = |text: &str| ActivateRequest { inbound: text.to_owned(), ..ActivateRequest::default() };
+    let ask = |net, request| site.activate(site.alice.uid(), net, request);
+    for _ in 0..2 {
+        refused(ask(&bob.1, ActivateRequest::default()), Code::PermissionDenied, &["does not belong"]);
+        refused(ask(&alice.1, named("a b")), Code::InvalidArgument, &["the name "]);
+        refused(ask(&alice.1, named("web")), Code::PermissionDenied, &["may not use the name web"]);
+        refused(ask(&alice.1, inbound("79-80/tcp")), Code::PermissionDenied, &["79-80/tcp"]);
+        refused(ask(&alice.1, on("elsewhere")), Code::NotFound, &["no network elsewhere"]);
     }
-    refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &["0 of 10 activations"]);
+    // That is ten: whatever comes next is refused for its number, and before anything else is looked at.
+    let often = ["try again in", &at(FIRST), "0 of 10 activations"];
+    for request in [ActivateRequest::default(), named("a b"), named("web"), on("elsewhere")] {
+        refused(ask(&alice.1, request), Code::ResourceExhausted, &often);
+    }
+    let nothing = site.client(site.alice.uid(), &[]).activate(());
+    refused(nothing, Code::ResourceExhausted, &often);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use tonic::Code;
-use v6pod_integration::{Signal, eventually};
+use v6pod_integration::{LATER, Signal, eventually};
 
-use crate::site::{FILE, FIRST, NETWORKS, SETTLED, Site, at, named, on, own, refused};
+use crate::site::{FILE, FIRST, NETWORKS, Site, at, named, on, own, refused};
 
 impl Site {
     /// Writes a configuration, has it read, and waits for what the daemon says of it.
@@ -20,7 +20,7 @@ impl Site {
     fn signal(&mut self, said: &str) -> String {
         let before = self.daemon.log().len();
         self.daemon.process().signal(Signal::HUP);
-        eventually(SETTLED, || {
+        eventually(LATER, || {
             let log = self.daemon.log();
             let line = log[before..].lines().find(|line| line.contains(said));
             line.map(str::to_owned).ok_or_else(|| format!("{said:?} is not in {}", &log[before..]))
@@ -138,7 +138,7 @@ fn what_the_new_rules_forbid_is_reported_and_stays() {
 
     // It is found out again after a restart, and ends when somebody ends it.
     site.kill_and_restart();
-    eventually(SETTLED, || {
+    eventually(LATER, || {
         if forbidden(&site) == expected { Ok(()) } else { Err(format!("{:?}", forbidden(&site))) }
     });
     site.alice.run(["v6pod", "detach", "web"]);
@@ -157,7 +157,7 @@ fn what_the_new_rules_forbid_is_ended_if_they_say_so() {
     let rules = "[policy]\nevict = true\n[[rule]]\nusers = [\"alice\"]\nallow = false\n";
     site.reload(&format!("{NETWORKS}{rules}"), "reloaded");
     eventually(
-        SETTLED,
+        LATER,
         || if site.all() == [bobs.clone()] { Ok(()) } else { Err(format!("{:?}", site.all())) },
     );
     assert_eq!(site.ports(), 1);
@@ -198,7 +198,7 @@ fn a_hundred_reloads_under_fire_lose_nothing() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         callers.into_iter().for_each(|caller| caller.join().expect("it ends well"));
     });
-    eventually(SETTLED, || if site.all().is_empty() { Ok(()) } else { Err("attached") });
+    eventually(LATER, || if site.all().is_empty() { Ok(()) } else { Err("attached") });
     assert_eq!(site.told(alice).attachments.map(|quota| quota.used), Some(0));
     assert!(!site.daemon.log().contains("not reloaded"), "{}", site.daemon.log());
 }

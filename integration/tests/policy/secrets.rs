@@ -1,7 +1,10 @@
 //! What the rules forbid is not there: networks, and what is another user's.
 
 use tonic::Code;
-use v6pod_proto::v1::{ExplainRequest, NetworksGetRequest, networks_client::NetworksClient};
+use v6pod_proto::v1::{
+    ExplainRequest, NetworksGetRequest, StatusRequest, daemon_client::DaemonClient,
+    networks_client::NetworksClient,
+};
 
 use crate::site::{FIRST, Site, at, named, on, own, refused};
 
@@ -92,4 +95,17 @@ fn case_20_hostile_fields_of_explain_are_refused_and_escaped() {
     }
     let log = site.daemon.log();
     assert!(log.lines().all(|line| !line.chars().any(char::is_control)), "{log:?}");
+}
+
+#[test]
+fn case_22_the_dns_of_a_forbidden_network_is_as_absent() {
+    let site = Site::new(HIDDEN);
+    let endpoint = |uid| {
+        let client = site.client(uid, &[]);
+        let status = client.wait(DaemonClient::new(client.channel()).status(StatusRequest {}));
+        status.expect("everybody may ask").registries.remove(0).endpoint
+    };
+    let all = "[2001:db8:1::1]:53, [2001:db8:2::1]:53";
+    assert_eq!((endpoint(0).as_str(), endpoint(site.bob.uid()).as_str()), (all, all));
+    assert_eq!(endpoint(site.alice.uid()), "[2001:db8:1::1]:53");
 }

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     os::fd::{AsFd as _, OwnedFd},
     thread,
-    time::Duration,
 };
 
 use tonic::{Code, Status};
@@ -30,9 +29,6 @@ prefix = \"2001:db8:2::/80\"
 /// The line that the first of the rules is in.
 pub const FIRST: usize = 6;
 pub const FILE: &str = "/etc/v6pod/v6podd.toml";
-/// How long the daemon and the kernel may take.
-pub const SETTLED: Duration = Duration::from_secs(10);
-
 /// The parts are dropped in this order.
 pub struct Site {
     pub daemon: Daemon,

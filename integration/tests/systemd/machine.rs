@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use v6pod_integration::{Background, Command, Host, Output, eventually};
+use v6pod_integration::{Background, Command, Host, LATER, Output, eventually};
 
 use crate::old_site::PREFIX;
 
-/// What anything may take on a busy machine.
-pub const LATER: Duration = Duration::from_secs(30);
 /// What a boot may take there.
 const BOOT: Duration = Duration::from_secs(60);
 const FILES: [(&str, &str); 3] = [

@@ -1,12 +1,10 @@
 //! A host whose v6podd is started by the stand-in for systemd 219.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use serde_json::Value;
-use v6pod_integration::{Background, Command, Host, Namespaces, User, eventually, test_client};
+use v6pod_integration::{Background, Command, Host, LATER, Namespaces, User, eventually, test_client};
 
-/// What anything may take on a busy machine.
-pub const LATER: Duration = Duration::from_secs(20);
 pub const PREFIX: &str = "prefix = \"2001:db8:1::/80\"\n";
 pub const SOCKET: &str = "/run/v6pod/v6pod.sock";
 const FOLDER: &str = "/run/219";

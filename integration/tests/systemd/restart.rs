@@ -1,12 +1,12 @@
 //! A restart while many call, and while a container talks: nobody is turned away, and no packet is lost.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use v6pod_integration::{
-    Background, Command, Daemon, Host, Namespaces, Signal, attached, eventually, test_client,
+    Background, Command, Daemon, Host, LATER, Namespaces, Signal, attached, eventually, test_client,
 };
 
-use crate::old_site::{LATER, PREFIX, Site, Unit};
+use crate::old_site::{PREFIX, Site, Unit};
 
 const MANY: usize = 60;
 
@@ -120,7 +120,6 @@ fn callers_wait_in_the_socket() {
     site.until("it has stopped", |state| state["state"] == "dead");
     // Its next starts come to nothing; the callers are there before it is.
     site.host.write("/etc/v6pod/v6podd.toml", "nonsense");
-    site.host.write("/etc/v6pod/client.toml", "timeout_ms = 20000\n");
     let mut status = site.v6pod(&["status"]).spawn();
     let mut container = site
         .alice
@@ -132,7 +131,7 @@ fn callers_wait_in_the_socket() {
         queue.stdout.split_whitespace().nth(2).is_some_and(|waiting| waiting == "2")
     });
     site.host.write("/etc/v6pod/v6podd.toml", PREFIX);
-    assert!(status.wait(Duration::from_secs(30)).success(), "{status}");
-    assert!(container.wait(Duration::from_secs(30)).success(), "{container}");
+    assert!(status.wait(LATER).success(), "{status}");
+    assert!(container.wait(LATER).success(), "{container}");
     assert!(container.log().contains("inet6 2001:db8:1:"), "{container}");
 }

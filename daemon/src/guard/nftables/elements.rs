@@ -3,12 +3,16 @@
 use super::{
     rule::Verdict,
     ruleset::{
-        self, ADDRESSES, GROUP_OF, GROUPS, ISOLATION, NOBODY, SAME_TENANT, SENDERS, TENANT_OF, TENANTS,
-        USER_OF, USERS,
+        self, ADDRESSES, GROUP_OF, GROUPS, ISOLATION, SAME_TENANT, SENDERS, TENANT_OF, TENANTS, USER_OF,
+        USERS,
     },
     set::{Element, Key},
 };
-use crate::{config, guard::Isolation, model::Attachment};
+use crate::{
+    config,
+    guard::{Isolation, NOBODY},
+    model::Attachment,
+};
 
 /// The elements of an attachment, by table: the bridge's, then the one for what is routed.
 pub fn of(attachment: &Attachment, networks: &[config::Network]) -> [Vec<Element>; 2] {

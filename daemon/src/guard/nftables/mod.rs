@@ -10,6 +10,7 @@
 //! [`ruleset`] holds the rules, [`elements`] what an attachment has in them, [`watch`] notices when
 //! somebody else takes them away.
 
+mod admitted;
 mod elements;
 mod field;
 mod inbound;
@@ -22,7 +23,6 @@ mod watch;
 mod wire;
 
 use std::{
-    collections::HashMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -30,6 +30,7 @@ use std::{
 use rustix::io::Errno;
 
 use self::{
+    admitted::Admitted,
     rule::Name,
     set::{Change, ELEMENTS, Element, Set, of_set},
     socket::Socket,
@@ -37,10 +38,7 @@ use self::{
     wire::Batch,
 };
 use super::{Error, Guard};
-use crate::{
-    config,
-    model::{Attachment, AttachmentId},
-};
+use crate::{config, model::Attachment};
 
 /// All tables that are ever ours.
 const PLACES: [Place; 3] = [ruleset::BRIDGE, ruleset::INET, inbound::PLACE];
@@ -61,7 +59,7 @@ struct Rules {
 
 struct State {
     socket: Socket,
-    admitted: HashMap<AttachmentId, Attachment>,
+    admitted: Admitted,
 }
 
 impl Nftables {
@@ -75,7 +73,7 @@ impl Nftables {
             networks: networks.to_vec(),
             tables: ruleset::tables(networks),
             port: socket.port(),
-            state: Mutex::new(State { socket, admitted: HashMap::new() }),
+            state: Mutex::new(State { socket, admitted: Admitted::default() }),
         };
         rules.write(&mut rules.state(), false).map_err(Error::step("checking the rules", OBJECT))?;
         Ok(Self(Arc::new(rules)))
@@ -90,7 +88,7 @@ impl Rules {
     /// Writes everything, in place of what is there; or only has it checked.
     fn write(&self, state: &mut State, commit: bool) -> io::Result<()> {
         let mut conversations = Vec::new();
-        for attachment in limited(&state.admitted) {
+        for attachment in state.admitted.limited() {
             for set in inbound::conversations(attachment.id) {
                 conversations.extend(read_conversations(&mut state.socket, &set)?);
             }
@@ -100,14 +98,14 @@ impl Rules {
             table.write(&mut batch);
         }
         let elements: Vec<_> =
-            state.admitted.values().map(|attachment| elements::of(attachment, &self.networks)).collect();
+            state.admitted.all().map(|attachment| elements::of(attachment, &self.networks)).collect();
         for (position, table) in self.tables.iter().enumerate() {
             let mut all: Vec<_> = elements.iter().flat_map(|of| of[position].iter().cloned()).collect();
             all.sort_by(|one, other| one.set.cmp(&other.set));
             Element::write_all(&all, Change::Add, &mut batch, table.place);
         }
         Table::remove(inbound::PLACE, &mut batch);
-        for (attachment, position) in limited(&state.admitted).zip(0..) {
+        for (attachment, position) in state.admitted.limited().zip(0..) {
             limit(attachment, position == 0, &mut batch);
         }
         Element::write_all(&conversations, Change::Add, &mut batch, inbound::PLACE);
@@ -150,7 +148,7 @@ impl Rules {
             .collect();
         if inbound::is_limited(attachment) {
             let own = |attachment| inbound::own(attachment).rules();
-            let rules = inbound::base().rules() + limited(&state.admitted).map(own).sum::<usize>();
+            let rules = inbound::base().rules() + state.admitted.limited().map(own).sum::<usize>();
             expected.push((inbound::PLACE, rules, inbound::elements(attachment)));
         }
         let mut problems = Vec::new();
@@ -172,16 +170,6 @@ impl Rules {
         }
         Ok(problems)
     }
-}
-
-/// Those that do not take everything.
-fn limited(admitted: &HashMap<AttachmentId, Attachment>) -> impl Iterator<Item = &Attachment> {
-    admitted.values().filter(|attachment| inbound::is_limited(attachment))
-}
-
-/// Whether there are any but this one.
-fn are_others_limited(state: &State, id: AttachmentId) -> bool {
-    limited(&state.admitted).any(|other| other.id != id)
 }
 
 /// Writes what limits one attachment, and before the first one what all have in common.
@@ -235,33 +223,33 @@ impl Guard for Nftables {
         // Watching begins first, so that nothing is missed.
         watch::start(&self.0).map_err(Error::step("watching", OBJECT))?;
         let mut state = self.0.state();
-        state.admitted = attachments.iter().map(|attachment| (attachment.id, attachment.clone())).collect();
+        state.admitted = attachments.iter().cloned().collect();
         self.0.write(&mut state, true).map_err(Error::step("writing the rules", OBJECT))
     }
 
     fn admit(&self, attachment: &Attachment) -> Result<(), Error> {
         let mut state = self.0.state();
-        state.admitted.insert(attachment.id, attachment.clone());
+        state.admitted.insert(attachment.clone());
         let outcome = self.0.change(&mut state, |rules, state, batch| {
             rules.elements(attachment, Change::Add, batch);
             if inbound::is_limited(attachment) {
-                limit(attachment, !are_others_limited(state, attachment.id), batch);
+                limit(attachment, !state.admitted.are_others_limited(attachment.id), batch);
             }
         });
         outcome.map_err(|error| {
-            state.admitted.remove(&attachment.id);
+            state.admitted.remove(attachment.id);
             Error::step("admitting to", OBJECT)(error)
         })
     }
 
     fn update(&self, attachment: &Attachment) -> Result<(), Error> {
         let mut state = self.0.state();
-        let Some(before) = state.admitted.insert(attachment.id, attachment.clone()) else {
-            state.admitted.remove(&attachment.id);
+        let Some(before) = state.admitted.insert(attachment.clone()) else {
+            state.admitted.remove(attachment.id);
             return Ok(());
         };
         let outcome = self.0.change(&mut state, |_, state, batch| {
-            let is_only = !are_others_limited(state, attachment.id);
+            let is_only = !state.admitted.are_others_limited(attachment.id);
             match (inbound::is_limited(&before), inbound::is_limited(attachment)) {
                 (false, false) => {}
                 (false, true) => limit(attachment, is_only, batch),
@@ -276,21 +264,25 @@ impl Guard for Nftables {
             }
         });
         outcome.map_err(|error| {
-            state.admitted.insert(before.id, before);
+            state.admitted.insert(before);
             Error::step("limiting inbound traffic in", inbound::PLACE.name)(error)
         })
     }
 
     fn dismiss(&self, attachment: &Attachment) -> Result<(), Error> {
         let mut state = self.0.state();
-        let Some(before) = state.admitted.remove(&attachment.id) else { return Ok(()) };
+        let Some(before) = state.admitted.remove(attachment.id) else { return Ok(()) };
         let outcome = self.0.change(&mut state, |rules, state, batch| {
             rules.elements(&before, Change::Remove, batch);
             if inbound::is_limited(&before) {
-                unlimit(&before, !are_others_limited(state, before.id), batch);
+                unlimit(&before, !state.admitted.are_others_limited(before.id), batch);
             }
         });
-        outcome.map_err(Error::step("dismissing from", OBJECT))
+        outcome.map_err(|error| {
+            // The kernel still has it: who tries again shall find it.
+            state.admitted.insert(before);
+            Error::step("dismissing from", OBJECT)(error)
+        })
     }
 
     fn check(&self, attachment: &Attachment) -> Vec<String> {

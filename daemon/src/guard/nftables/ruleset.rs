@@ -34,7 +34,10 @@ use super::{
     table::{Chain, Place, Table},
     wire::Family,
 };
-use crate::{config, guard::Isolation};
+use crate::{
+    config,
+    guard::{Isolation, NOBODY},
+};
 
 /// For what comes from a container.
 pub const BRIDGE: Place = Place { family: Family::Bridge, name: "v6pod" };
@@ -87,9 +90,6 @@ const INET_FIRST: i32 = -450;
 /// A little before where filters are.
 const FILTER: i32 = -10;
 
-/// The tenant of what has none: no user and no group has this number.
-pub const NOBODY: u32 = u32::MAX;
-
 const NFPROTO_IPV6: u8 = 10;
 const IPV6: [u8; 2] = [0x86, 0xdd];
 const TCP: u8 = 6;
@@ -103,8 +103,8 @@ const MLD_REPORTS: [u8; 3] = [131, 132, 143];
 const ROUTER_SOLICITATION: u8 = 133;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
-/// RFC 8415, section 7.2: servers and relays.
-const DHCPV6_SERVER: [u8; 2] = 547u16.to_be_bytes();
+/// Where clients listen; where servers send from is not fixed (RFC 8415, section 7.2).
+const DHCPV6_CLIENT: [u8; 2] = 546u16.to_be_bytes();
 
 /// The tables for these networks.
 pub fn tables(networks: &[config::Network]) -> [Table; 2] {
@@ -196,8 +196,8 @@ fn bridge(networks: &[config::Network]) -> Table {
 
 /// Everything from a container. What most packets are comes first.
 fn from_container() -> Chain {
-    let is_server = Test::Is(Field::SourcePort, DHCPV6_SERVER.to_vec());
-    let is_not_server = Test::Not(Field::SourcePort, DHCPV6_SERVER.to_vec());
+    let is_for_clients = Test::Is(Field::DestinationPort, DHCPV6_CLIENT.to_vec());
+    let is_not_for_clients = Test::Not(Field::DestinationPort, DHCPV6_CLIENT.to_vec());
     // The offset is in the upper 13 of 16 bits (RFC 8200, section 4.5).
     let is_later_fragment = Test::NotMasked(Field::FragmentOffset, vec![0xff, 0xf8], vec![0, 0]);
     let rules = vec![
@@ -206,7 +206,7 @@ fn from_container() -> Chain {
         drop_if([Test::Not(Field::Content, IPV6.to_vec())]),
         rule([ipv6(), Test::Absent(own(Field::Source), ADDRESSES.into())], Verdict::Goto(NO_SOURCE.into())),
         rule([ipv6(), is(Field::NextHeader, TCP)], Verdict::Accept),
-        rule([ipv6(), is(Field::NextHeader, UDP), is_not_server], Verdict::Accept),
+        rule([ipv6(), is(Field::NextHeader, UDP), is_not_for_clients], Verdict::Accept),
         rule([ipv6(), is(Field::NextHeader, ICMPV6)], Verdict::Goto(DISCOVERY.into())),
         // From here on: extension headers, fragments, and what is rare.
         drop_if([is(Field::Routing, 1)]),
@@ -214,7 +214,7 @@ fn from_container() -> Chain {
         rule([is_later_fragment], Verdict::Accept),
         rule([is(Field::Protocol, ICMPV6), one_of(Field::IcmpType, MESSAGES)], Verdict::Accept),
         drop_if([is(Field::Protocol, ICMPV6)]),
-        drop_if([is(Field::Protocol, UDP), is_server]),
+        drop_if([is(Field::Protocol, UDP), is_for_clients]),
         rule([one_of(Field::Protocol, PROTOCOLS)], Verdict::Accept),
         drop_if([]),
     ];

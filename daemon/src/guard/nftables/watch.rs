@@ -13,6 +13,7 @@ use super::{
     PLACES, Rules,
     wire::{Answer, answers, kind},
 };
+use crate::{backoff, fault::Fault};
 
 /// The receive buffer in octets. Our own changes are announced to us too.
 const BUFFER: usize = 4 << 20;
@@ -26,20 +27,32 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches on a thread of its own for as long as the daemon runs.
 pub fn start(rules: &Arc<Rules>) -> io::Result<()> {
+    let socket = listen()?;
+    let rules = Arc::clone(rules);
+    thread::Builder::new().name("guard".to_owned()).spawn(move || watch(socket, &rules))?;
+    Ok(())
+}
+
+fn listen() -> io::Result<netlink_sys::Socket> {
     let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
     set_socket_recv_buffer_size_force(&socket, BUFFER)?;
     socket.bind(&SocketAddr::new(0, 0))?;
     socket.add_membership(libc::NFNLGRP_NFTABLES.unsigned_abs())?;
-    let rules = Arc::clone(rules);
-    thread::Builder::new().name("guard".to_owned()).spawn(move || watch(&socket, &rules))?;
-    Ok(())
+    Ok(socket)
 }
 
-fn watch(socket: &netlink_sys::Socket, rules: &Rules) {
-    let mut touched = false;
+fn hear(socket: &netlink_sys::Socket) -> io::Result<Vec<u8>> {
+    let (octets, _) = socket.recv_from_full()?;
+    Fault.after("guard.heard")?;
+    Ok(octets)
+}
+
+fn watch(mut socket: netlink_sys::Socket, rules: &Rules) {
+    let (mut touched, mut failures) = (false, 0);
     loop {
-        match socket.recv_from_full() {
-            Ok((octets, _)) => {
+        match hear(&socket) {
+            Ok(octets) => {
+                failures = 0;
                 for answer in answers(&octets) {
                     touched |= is_foreign(&answer, rules.port);
                     if touched && answer.kind == kind(libc::NFT_MSG_NEWGEN) {
@@ -53,8 +66,24 @@ fn watch(socket: &netlink_sys::Socket, rules: &Rules) {
                 restore(rules, "unknown: the kernel's messages were lost");
             }
             Err(error) => {
-                tracing::error!(%error, "the guard can no longer see whether its rules are taken away");
-                return;
+                tracing::error!(%error, "the guard cannot hear whether its rules are taken away; it tries another socket");
+                socket = listen_again(&mut failures);
+                touched = false;
+                restore(rules, "unknown: the kernel could not be heard");
+            }
+        }
+    }
+}
+
+/// A new socket, in a while: each time later if it is of no use either.
+fn listen_again(failures: &mut u32) -> netlink_sys::Socket {
+    loop {
+        *failures += 1;
+        thread::sleep(backoff::after(*failures));
+        match listen() {
+            Ok(socket) => return socket,
+            Err(error) => {
+                tracing::error!(%error, failures, "the guard has no socket to hear by; it tries again")
             }
         }
     }
@@ -79,7 +108,7 @@ fn restore(rules: &Rules, author: &str) {
     loop {
         match rules.restore() {
             Ok(()) => {
-                tracing::warn!(author, "the guard's nftables rules were changed by somebody else: restored");
+                tracing::warn!(author, "the guard's nftables rules were changed, or may have been: restored");
                 return;
             }
             Err(error) => {

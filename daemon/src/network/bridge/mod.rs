@@ -13,6 +13,7 @@
 
 mod check;
 mod port;
+pub mod stale;
 
 use std::{
     fs, io,
@@ -76,9 +77,10 @@ impl Bridge {
         format!("{MARK}{}", self.network)
     }
 
-    /// By its mark, or, if we died before marking it, by the MAC that it was made with.
+    /// By its mark, which may be of a network that had the bridge before; or, if we died before marking it, by
+    /// the MAC that it was made with.
     fn is_ours(&self, link: &Link) -> bool {
-        link.alias == self.alias() || link.address == self.mac.0
+        stale::is_marked(link) || link.address == self.mac.0
     }
 
     /// The bridge as it is now; an own one that somebody removed is made again.
@@ -114,8 +116,8 @@ impl Bridge {
         Ok(link)
     }
 
-    /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, the gateway's
-    /// address, and comes up. Idempotent.
+    /// An own bridge gets its mark, its fixed MAC, no ears for router advertisements, no questions for
+    /// neighbours, the gateway's address in place of another that it had, and comes up. Idempotent.
     fn set_up(&self, socket: &mut Socket, link: &Link) -> Result<(), Error> {
         let index = link.index;
         // Setting the MAC, even to what it is, makes Linux forget the neighbours (ndisc_netdev_event,
@@ -123,18 +125,22 @@ impl Bridge {
         let mac = (link.address != self.mac.0).then_some(self.mac);
         let mut requests = vec![request::own_bridge(index, &self.alias(), mac, self.mtu)];
         {
-            let path = format!("/proc/sys/net/ipv6/conf/{}", self.name);
-            let write = |key: &str, value: &str| {
-                let path = format!("{path}/{key}");
+            let write = |of: &str, key: &str, value: &str| {
+                let path = format!("/proc/sys/net/ipv6/{of}/{}/{key}", self.name);
                 fs::write(&path, value).map_err(|source| Error::Sysctl { path, source })
             };
             // Not remembered: these files go with the bridge.
-            write("disable_ipv6", "0")?;
-            write("accept_ra", "0")?;
+            write("conf", "disable_ipv6", "0")?;
+            write("conf", "accept_ra", "0")?;
+            // All who are there are entered. Whoever sends to all the other addresses of the prefix shall
+            // not have them looked for, which fills the neighbour table of the whole host (RFC 6583).
+            write("neigh", "mcast_solicit", "0")?;
         }
-        if let Some(gateway) = self.gateway {
-            requests.push(request::address(index, gateway, self.prefix.prefix_len()));
-        }
+        let gateway = self.gateway.map(|gateway| (gateway, self.prefix.prefix_len()));
+        // First: the kernel would leave an address that is there with the length that it has.
+        stale::keep_one_gateway(socket, link, gateway)
+            .map_err(Error::step("removing old addresses", &self.name))?;
+        requests.extend(gateway.map(|(gateway, length)| request::address(index, gateway, length)));
         requests.push(request::address(index, self.mac.link_local(), LINK_LOCAL_LENGTH));
         requests.push(request::up(index));
         all(socket, requests, "setting up the bridge", &self.name)

@@ -23,6 +23,7 @@ mod sync;
 mod tls;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -140,7 +141,7 @@ impl Registry for Consul {
         self.shared.withdraw(id);
     }
 
-    fn status(&self) -> Status {
+    fn status_for(&self, _: &dyn Fn(IpAddr) -> bool) -> Status {
         let (names, error) = self.shared.health();
         Status { kind: "consul", endpoint: self.endpoint.clone(), healthy: error.is_none(), error, names }
     }

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::agent::{Agent, AgentError, Listed, Service};
 use super::desired::{Desired, Outcome, Push, State};
+use crate::backoff;
 use crate::model::AttachmentId;
-use crate::registry::backoff;
 
 /// Pushes in flight at most.
 const PUSHES: usize = 8;

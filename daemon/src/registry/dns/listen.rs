@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::forward::write_message;
 use super::server::{Action, Server};
 use super::wire::{LONGEST_REQUEST, Transport};
-use crate::registry::backoff;
+use crate::backoff;
 
 /// How long a TCP client may say nothing, and how long it may take over one message (RFC 7766, 6.2.3).
 const IDLE: Duration = Duration::from_secs(10);

@@ -43,6 +43,7 @@ pub struct Dns {
     domain: String,
     server: Arc<Server>,
     listeners: Vec<Arc<Listener>>,
+    prefixes: Vec<Ipv6Net>,
     /// Ends the listeners with us.
     _tasks: JoinSet<()>,
 }
@@ -67,18 +68,22 @@ impl Dns {
         let domain = config.zone.to_ascii().trim_end_matches('.').to_owned();
         let zone = Zone::new(config.zone, config.ttl, prefixes.clone(), servers.collect());
         let forwarder = Forwarder::new(Upstreams::new(config.forward, listen.clone()), patience);
-        let server = Arc::new(Server::new(zone, forwarder, prefixes, &listen));
+        let server = Arc::new(Server::new(zone, forwarder, prefixes.clone(), &listen));
         let listeners: Vec<_> = listen.into_iter().map(|address| Arc::new(Listener::new(address))).collect();
         let mut tasks = JoinSet::new();
         for listener in &listeners {
             tasks.spawn(Arc::clone(listener).run(Arc::clone(&server)));
         }
-        Self { domain, server, listeners, _tasks: tasks }
+        Self { domain, server, listeners, prefixes, _tasks: tasks }
     }
 
-    /// What keeps us from being asked.
-    fn error(&self) -> Option<String> {
-        self.listeners.iter().find_map(|listener| listener.state().err())
+    /// What keeps us from being asked, at the addresses that are shown.
+    fn error(&self, shows: &dyn Fn(IpAddr) -> bool) -> Option<String> {
+        self.shown(shows).find_map(|listener| listener.state().err())
+    }
+
+    fn shown(&self, shows: &dyn Fn(IpAddr) -> bool) -> impl Iterator<Item = &Arc<Listener>> {
+        self.listeners.iter().filter(move |listener| shows(listener.address().ip()))
     }
 }
 
@@ -91,10 +96,10 @@ impl Registry for Dns {
         self.server.zone_mut().remove(id);
     }
 
-    fn status(&self) -> Status {
+    fn status_for(&self, shows: &dyn Fn(IpAddr) -> bool) -> Status {
         let bound = |listener: &Arc<Listener>| listener.state().unwrap_or(listener.address()).to_string();
-        let endpoint: Vec<String> = self.listeners.iter().map(bound).collect();
-        let error = self.error();
+        let endpoint: Vec<String> = self.shown(shows).map(bound).collect();
+        let error = self.error(shows);
         Status {
             kind: "dns",
             endpoint: endpoint.join(", "),
@@ -112,7 +117,13 @@ impl Registry for Dns {
         if !self.server.zone().holds(record) {
             return Some(format!("{} is not in the built-in DNS", self.full_name(&record.name)));
         }
-        self.error().map(|error| format!("the built-in DNS cannot be asked: {error}"))
+        // Whoever may see the record need not know of other networks.
+        let of_another = |address: IpAddr, prefix: &Ipv6Net| {
+            matches!(address, IpAddr::V6(address) if prefix.contains(&address))
+                && !prefix.contains(&record.address)
+        };
+        let shows = |address| !self.prefixes.iter().any(|prefix| of_another(address, prefix));
+        self.error(&shows).map(|error| format!("the built-in DNS cannot be asked: {error}"))
     }
 }
 

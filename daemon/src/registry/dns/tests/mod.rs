@@ -204,3 +204,27 @@ async fn a_tcp_client_may_ask_several_times_and_nothing_too_long() {
     stream.write_all(&[0xff, 0xff, 0]).await.unwrap();
     assert!(stream.read_u8().await.is_err(), "hung up");
 }
+
+/// Nobody has these addresses here, so that each has something amiss.
+#[tokio::test]
+async fn networks_that_are_not_shown_are_told_in_no_word() {
+    let ours: std::net::Ipv6Addr = "2001:db8:0:1:2::1".parse().unwrap();
+    let other: std::net::Ipv6Addr = "2001:db8:0:1:3::1".parse().unwrap();
+    let prefixes = vec!["2001:db8:0:1:2::/80".parse().unwrap(), "2001:db8:0:1:3::/80".parse().unwrap()];
+    let listen = vec![(other, 53).into(), (ours, 53).into()];
+    let dns = Dns::start_with(config(&[]), listen, prefixes, HASTE);
+    let told = |status: Status| format!("{} {}", status.endpoint, status.error.unwrap_or_default());
+    let (all, some) = (told(dns.status()), told(dns.status_for(&|address| address == ours)));
+    assert!(all.contains("2001:db8:0:1:3::1") && all.contains("2001:db8:0:1:2::1"), "{all}");
+    assert!(!some.contains("2001:db8:0:1:3::1") && some.contains("2001:db8:0:1:2::1"), "{some}");
+    let nothing = dns.status_for(&|_| false);
+    assert_eq!((nothing.endpoint.as_str(), nothing.error), ("", None));
+    for (record, shown, hidden) in [
+        (record(1, "web", "2001:db8:0:1:2::a"), "2001:db8:0:1:2::1", "2001:db8:0:1:3::1"),
+        (record(2, "db", "2001:db8:0:1:3::a"), "2001:db8:0:1:3::1", "2001:db8:0:1:2::1"),
+    ] {
+        dns.publish(&record);
+        let amiss = dns.check(&record).unwrap();
+        assert!(amiss.contains(shown) && !amiss.contains(hidden), "{amiss}");
+    }
+}
