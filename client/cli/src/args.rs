@@ -28,6 +28,8 @@ Exit codes:
   127  COMMAND cannot be found";
 
 const HISTORY_NOTES: &str = "\
+NAME may have its domain: web, web.v6pod.
+
 TIME is 2026-11-20T03:14:07Z, \"2026-11-20 03:14\" (UTC) or 2026-11-20, and means all
 of that second, minute or day; or -2h (s, m, h, d) for that long ago.
 What lasts comes first, then what ended last. An END with \"by\" was at that time or
@@ -47,7 +49,7 @@ The exit code is 1 if something could not be removed; then run it again.";
 const JSON_NOTES: &str = "\
 With --json the output is one JSON document: the answer as v6pod.v1 defines it, in
 snake_case; setup and cleanup tell of what they did. watch prints one JSON object a
-line.";
+line. Errors and notes are plain text on standard error all the same.";
 
 /// Routable IPv6 addresses and names for rootless containers
 #[derive(Debug, Parser)]
@@ -140,7 +142,7 @@ pub struct Cleanup {
 /// What to look for in the audit.
 #[derive(Debug, clap::Args)]
 pub struct History {
-    /// An address or prefix, a container's name or (4 or more characters of) its id, or a uid
+    /// An address, a prefix, a uid, a container's name or (4 or more characters of) its id
     #[arg(value_name = "ADDRESS|NAME|UID|CONTAINER")]
     pub what: Option<String>,
     /// Only who had it at this time
@@ -210,16 +212,16 @@ pub struct CanI {
 /// Names one attachment.
 #[derive(Debug, clap::Args)]
 pub struct Which {
-    /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
-    #[arg(value_name = "ID|NAME|CONTAINER")]
+    /// Its id, name or address, its container's id, or 4 or more characters the container's id begins with
+    #[arg(value_name = "ID|NAME|ADDRESS|CONTAINER")]
     pub which: String,
 }
 
 /// What to open.
 #[derive(Debug, clap::Args)]
 pub struct Expose {
-    /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
-    #[arg(value_name = "ID|NAME|CONTAINER")]
+    /// Its id, name or address, its container's id, or 4 or more characters the container's id begins with
+    #[arg(value_name = "ID|NAME|ADDRESS|CONTAINER")]
     pub which: String,
     /// 80, 80/tcp, 5000-5010/udp; the protocol is one of tcp, udp, sctp, dccp
     #[arg(value_name = "PORT/PROTOCOL", conflicts_with_all = ["established", "all"])]
@@ -236,8 +238,8 @@ pub struct Expose {
 /// What to close.
 #[derive(Debug, clap::Args)]
 pub struct Close {
-    /// Its id, its name, its container's id, or 4 or more characters the container's id begins with
-    #[arg(value_name = "ID|NAME|CONTAINER")]
+    /// Its id, name or address, its container's id, or 4 or more characters the container's id begins with
+    #[arg(value_name = "ID|NAME|ADDRESS|CONTAINER")]
     pub which: String,
     /// 80, 80/tcp, 5000-5010/udp; none: everything
     #[arg(value_name = "PORT/PROTOCOL")]

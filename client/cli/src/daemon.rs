@@ -13,8 +13,11 @@ use v6pod_proto::v1::{
 
 use crate::error::Error;
 
-/// Longer than the daemon gives itself for a call (30 s).
+/// For what changes or compares something: longer than the daemon gives itself for a call (30 s).
 const LIMIT: Duration = Duration::from_secs(35);
+
+/// For what only asks: longer than a daemon that systemd starts again takes, while its callers wait in the socket.
+const LIMIT_TO_ASK: Duration = Duration::from_secs(10);
 
 /// A connection.
 #[derive(Debug)]
@@ -23,33 +26,33 @@ pub struct Daemon(Channel);
 impl Daemon {
     /// Connects, and passes these descriptors.
     pub async fn connect(socket: &Path, descriptors: Vec<OwnedFd>) -> Result<Self, Error> {
-        let slow = |_| Error::Slow { what: "cannot connect".to_owned(), limit: LIMIT };
+        let slow = |_| Error::Slow { what: "cannot connect".to_owned(), limit: LIMIT_TO_ASK };
         let connecting = connect::connect(socket, descriptors);
-        Ok(Self(tokio::time::timeout(LIMIT, connecting).await.map_err(slow)??))
+        Ok(Self(tokio::time::timeout(LIMIT_TO_ASK, connecting).await.map_err(slow)??))
     }
 
     /// The caller's attachments.
     pub async fn list(&self) -> Result<ListResponse, Error> {
         let mut client = AttachmentsClient::new(self.0.clone());
-        call("cannot list attachments", client.list(ListRequest::default())).await
+        ask("cannot list attachments", client.list(ListRequest::default())).await
     }
 
     /// How the daemon is.
     pub async fn status(&self) -> Result<StatusResponse, Error> {
         let mut client = DaemonClient::new(self.0.clone());
-        call("cannot get the status", client.status(StatusRequest {})).await
+        ask("cannot get the status", client.status(StatusRequest {})).await
     }
 
     /// Who had which address when.
     pub async fn history(&self, request: HistoryRequest) -> Result<HistoryResponse, Error> {
         let mut client = DaemonClient::new(self.0.clone());
-        call("cannot get the history", client.history(request)).await
+        ask("cannot get the history", client.history(request)).await
     }
 
     /// Whether something is allowed.
     pub async fn explain(&self, request: ExplainRequest) -> Result<ExplainResponse, Error> {
         let mut client = DaemonClient::new(self.0.clone());
-        call("cannot ask the rules", client.explain(request)).await
+        ask("cannot ask the rules", client.explain(request)).await
     }
 
     /// What is amiss with an attachment.
@@ -95,12 +98,24 @@ pub fn is_from_daemon(status: &Status) -> bool {
     std::error::Error::source(status).is_none()
 }
 
+async fn ask<T>(what: &str, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+    within(LIMIT_TO_ASK, what, answer).await
+}
+
 async fn call<T>(what: &str, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+    within(LIMIT, what, answer).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Error> {
     let what = what.to_owned();
-    match tokio::time::timeout(LIMIT, answer).await {
+    match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) if is_from_daemon(&status) => Err(Error::Refused { what, status }),
         Ok(Err(_)) => Err(Error::HungUp { what }),
-        Err(_) => Err(Error::Slow { what, limit: LIMIT }),
+        Err(_) => Err(Error::Slow { what, limit }),
     }
 }

@@ -77,6 +77,14 @@ pub enum Error {
     /// No attachment fits.
     #[error("there is no attachment {0:?}: v6pod list shows those there are")]
     NoAttachment(String),
+    /// The beginning of a container's id, and not enough of it.
+    #[error("there is no attachment {which:?}: of a container's id give {least} or more characters")]
+    TooShort {
+        /// What was given.
+        which: String,
+        /// How many it takes.
+        least: usize,
+    },
     /// Nobody had it then.
     #[error("nothing is found{}: {reach}", .what.as_ref().map(|what| format!(" of {what:?}")).unwrap_or_default())]
     NoHistory {
@@ -169,6 +177,7 @@ impl Error {
                 _ => FAILED,
             },
             Self::NoAttachment(_)
+            | Self::TooShort { .. }
             | Self::NoHistory { .. }
             | Self::NoUser(_)
             | Self::NoProcess(_)

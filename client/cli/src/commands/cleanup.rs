@@ -27,7 +27,7 @@ const COLUMNS: [Column; 4] = [
 ];
 
 /// What becomes of a thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Done {
     /// It is gone.
@@ -55,7 +55,7 @@ impl Done {
 }
 
 /// One thing that was found.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Item {
     kind: String,
     object: String,
@@ -66,7 +66,27 @@ struct Item {
 #[derive(Serialize)]
 struct Report<'a> {
     dry_run: bool,
-    items: &'a [Item],
+    items: Vec<Told<'a>>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    kind: &'a str,
+    object: &'a str,
+    done: &'static str,
+    detail: &'a str,
+}
+
+impl<'a> Report<'a> {
+    fn new(items: &'a [Item], dry_run: bool) -> Self {
+        let told = |Item { kind, object, done, detail }: &'a Item| Told {
+            kind,
+            object,
+            done: done.words(dry_run),
+            detail,
+        };
+        Self { dry_run, items: items.iter().map(told).collect() }
+    }
 }
 
 /// Cleans up, or says what would be.
@@ -74,7 +94,7 @@ pub fn run(asked: &Cleanup, output: &mut Output) -> Result<u8, Error> {
     let mut items = daemon(asked)?;
     items.extend(configuration(asked.dry_run)?);
     if output.json {
-        output.document(&Report { dry_run: asked.dry_run, items: &items })?;
+        output.document(&Report::new(&items, asked.dry_run))?;
     } else if items.is_empty() {
         note("there is nothing of v6pod's on this host");
     } else {
@@ -165,6 +185,9 @@ names   Consul                 failed   \\u{1b}[31maway
 socket  /run/v6pod/v6pod.sock  removed  -
 ";
         assert_eq!(render(&items(), false, &View::of(None, false, 0)), expected);
+        let json = |dry_run| serde_json::to_value(Report::new(&items(), dry_run)).unwrap();
+        assert_eq!(json(false)["items"][0]["done"], "removed");
+        assert_eq!(json(true)["items"][0]["done"], "would remove");
         let failures = failures(&items(), false);
         assert_eq!(failures, ["v6pod: names Consul could not be cleaned up: \\u{1b}[31maway"]);
         let dry = render(&items(), true, &View::of(None, false, 0));

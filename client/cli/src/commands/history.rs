@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use prost_types::Timestamp;
-use v6pod_proto::v1::{HistoryEntry, HistoryRequest, HistoryResponse, history_request::Target};
+use v6pod_proto::v1::{Attachment, HistoryEntry, HistoryRequest, HistoryResponse, history_request::Target};
 
 use super::short;
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 
 /// What a DNS label, and so a name, has at most.
 const LABEL: usize = 63;
+
+/// The domains of the registries, unless they are configured otherwise.
+const DOMAINS: [&str; 3] = [".v6pod", ".service.consul", ".node.consul"];
 
 const COLUMNS: [Column; 9] = [
     Column::new("ADDRESS"),
@@ -36,7 +39,12 @@ const COLUMNS: [Column; 9] = [
 pub async fn run(socket: &Path, asked: &History, output: &mut Output) -> Result<u8, Error> {
     let daemon = Daemon::connect(socket, Vec::new()).await?;
     let mut answer = HistoryResponse::default();
-    for target in targets(asked.what.as_deref()) {
+    let mut targets = targets(asked.what.as_deref());
+    if let Some(host) = asked.what.as_deref().filter(|what| what.contains('.') && !what.contains(':')) {
+        let label = label(host, &daemon.list().await?.attachments);
+        targets.extend(label.map(|label| Some(Target::Name(label))));
+    }
+    for target in targets {
         answer = daemon.history(request(target, asked)).await?;
         if !answer.entries.is_empty() {
             break;
@@ -83,6 +91,18 @@ fn targets(what: Option<&str>) -> Vec<Option<Target>> {
     // The daemon takes 4 or more characters of it.
     let container = (what.len() >= 4).then(|| Target::ContainerId(what.to_owned()));
     [uid, name, container].into_iter().flatten().map(Some).collect()
+}
+
+/// The container's name in a host name, by the domains that are known: those of the registries as they come, and
+/// those that the caller's attachments are published in.
+fn label(host: &str, attachments: &[Attachment]) -> Option<String> {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let domains = attachments.iter().flat_map(|attachment| {
+        attachment.published.iter().filter_map(|full| full.strip_prefix(&attachment.name))
+    });
+    let label = |domain: &str| host.strip_suffix(domain).filter(|_| domain.starts_with('.'));
+    let label = DOMAINS.into_iter().chain(domains).find_map(label)?;
+    (!label.is_empty() && !label.contains('.')).then(|| label.to_owned())
 }
 
 /// How far back the answer reaches.
@@ -245,6 +265,22 @@ ADDRESS               START        END             USER   NAME  CONTAINER
         assert_eq!(short_time(None, "2027-01-01T00:00:00Z"), "-");
         let nobodys = Timestamp { seconds: i64::MAX, nanos: 0 };
         assert_eq!(short_time(Some(&nobodys), ""), nobodys.to_string());
+    }
+
+    #[test]
+    fn a_host_name_has_a_name_in_it() {
+        let web = Attachment {
+            name: "web".to_owned(),
+            published: vec!["web.pods.example".to_owned()],
+            ..Default::default()
+        };
+        let label = |host| label(host, &[web.clone(), Attachment::default()]);
+        for host in ["db.v6pod", "DB.v6pod.", "db.service.consul", "db.pods.example"] {
+            assert_eq!(label(host).as_deref(), Some("db"), "{host}");
+        }
+        for host in ["db", "db.example", ".v6pod", "v6pod", "a.b.v6pod", "dbv6pod", ".", ""] {
+            assert_eq!(label(host), None, "{host}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod watch;
 
 mod child;
 
-use v6pod_proto::v1::{Attachment, attachment::State};
+use v6pod_proto::v1::{Attachment, RegistryStatus, attachment::State};
 
 use crate::{
     output::Tone,
@@ -48,6 +48,11 @@ fn short(id: &str) -> String {
 /// What is not in use is on its way in or out.
 fn tone(attachment: &Attachment) -> Tone {
     if attachment.state == i32::from(State::Active) { Tone::Plain } else { Tone::Yellow }
+}
+
+/// What is wrong with a registry that is unhealthy.
+fn registry_error(registry: &RegistryStatus) -> &str {
+    if registry.error.is_empty() { "no exchange has gone well yet" } else { &registry.error }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use v6pod_proto::v1::{AuditStatus, Network, RegistryStatus, StatusResponse};
 
+use super::registry_error;
 use crate::{
     daemon::Daemon,
     error::Error,
@@ -145,8 +146,8 @@ fn complaint(status: &StatusResponse) -> Option<String> {
     let audit = audit.map(|audit| format!("the audit cannot be written: {}", audit.error));
     let unhealthy = status.registries.iter().filter(|registry| !registry.healthy);
     let complaints: Vec<_> = unhealthy
-        .map(|RegistryStatus { kind, endpoint, error, .. }| {
-            let error = if error.is_empty() { "no exchange has gone well yet" } else { error };
+        .map(|registry| {
+            let (RegistryStatus { kind, endpoint, .. }, error) = (registry, registry_error(registry));
             format!("the registry {kind} ({endpoint}) is unhealthy: {error}")
         })
         .chain(audit)

@@ -8,6 +8,7 @@ use std::{
         process::{CommandExt as _, ExitStatusExt as _},
     },
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -76,7 +77,7 @@ fn list_in_json() {
 #[test]
 fn show() {
     let site = two();
-    for which in ["000000000001", "web", "c0ffee0123456789", "c0ffee0"] {
+    for which in ["000000000001", "web", "c0ffee0123456789", "c0ffee0", "web.v6pod"] {
         let shown = site.run(&["show", which]);
         assert!(
             shown.stdout.starts_with("id:              000000000001\nname:            web\n"),
@@ -86,6 +87,8 @@ fn show() {
     assert_eq!(site.run(&["show", "db", "--json"]).json()["attachment"]["id"], "000000000002");
     site.run(&["show", "nobody"])
         .fails(3, "v6pod: there is no attachment \"nobody\": v6pod list shows those there are");
+    site.run(&["show", "c0f"])
+        .fails(3, "v6pod: there is no attachment \"c0f\": of a container's id give 4 or more characters");
     site.run(&["show", "c0ffee"]).fails(
         1,
         "v6pod: \"c0ffee\" fits 2 attachments: give the id of one: 000000000001 (web), 000000000002 (db)",
@@ -440,4 +443,16 @@ fn help_tells_the_exit_codes() {
         Ran::of(&mut program(&["--version"])).stdout,
         concat!("v6pod ", env!("CARGO_PKG_VERSION"), "\n")
     );
+}
+
+#[test]
+fn a_daemon_that_hangs_is_waited_for_ten_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let since = Instant::now();
+    let listed = Ran::of(program(&["list"]).env("V6POD_SOCKET", &socket));
+    assert_eq!((listed.code, listed.stdout.as_str()), (Some(1), ""), "{listed:?}");
+    assert!(listed.stderr.contains(": v6podd did not answer within 10 s: "), "{listed:?}");
+    assert!((Duration::from_secs(9)..Duration::from_secs(30)).contains(&since.elapsed()));
 }

@@ -109,3 +109,12 @@ fn how_long_ago_may_begin_with_a_hyphen() {
     let now = Timestamp::from(std::time::SystemTime::now()).seconds;
     assert!((now - 7_260..=now - 7_200).contains(&from.unwrap().seconds), "{from:?}");
 }
+
+#[test]
+fn a_host_name_is_looked_for_by_its_first_label_at_last() {
+    let site = site(|request| request.target == Some(Target::Name("web".to_owned())));
+    assert_eq!(site.run(&["history", "web.v6pod"]).code, Some(0));
+    let targets: Vec<_> = (0..3).map(|_| asked(&site).target.unwrap()).collect();
+    let host = || "web.v6pod".to_owned();
+    assert_eq!(targets, [Target::Name(host()), Target::ContainerId(host()), Target::Name("web".to_owned())]);
+}

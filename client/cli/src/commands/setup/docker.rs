@@ -7,7 +7,7 @@ const UNITS: [&str; 4] =
     ["etc/systemd/user", "usr/local/lib/systemd/user", "usr/lib/systemd/user", "lib/systemd/user"];
 
 /// What rootless Docker needs.
-pub fn wanted(scope: &Scope) -> Result<Wanted, Error> {
+pub fn wanted(scope: &Scope, undo: bool) -> Result<Wanted, Error> {
     // dockerd-rootless.sh hands the flags on without quotes: no spaces.
     let lines = format!(
         "[Service]\n\
@@ -18,7 +18,7 @@ pub fn wanted(scope: &Scope) -> Result<Wanted, Error> {
     );
     let path = scope.config("systemd/user/docker.service.d/v6pod.conf");
     let mut next = vec!["systemctl --user daemon-reload && systemctl --user restart docker".to_owned()];
-    next.push("v6pod list".to_owned());
+    next.extend((!undo).then(|| "v6pod list".to_owned()));
     let mut notes = Vec::new();
     let unit = scope.config("systemd/user/docker.service");
     let everybodys = || UNITS.iter().any(|folder| scope.system(folder).join("docker.service").exists());
@@ -41,12 +41,18 @@ mod tests {
     fn a_unit_that_is_missing_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let scope = Scope::of(folder.path(), Some("ann"));
-        let notes = || wanted(&scope).unwrap().notes.len();
+        let notes = || wanted(&scope, false).unwrap().notes.len();
         assert_eq!(notes(), 1);
         let units = folder.path().join("usr/lib/systemd/user");
         fs::create_dir_all(&units).unwrap();
         fs::write(units.join("docker.service"), "").unwrap();
         assert_eq!(notes(), 0);
-        assert_eq!(wanted(&Scope::of(folder.path(), None)).unwrap().notes.len(), 0);
+        assert_eq!(wanted(&Scope::of(folder.path(), None), false).unwrap().notes.len(), 0);
+    }
+
+    #[test]
+    fn docker_has_to_hear_of_an_undo_too() {
+        let wanted = wanted(&Scope::of(std::path::Path::new("/x"), None), true).unwrap();
+        assert_eq!(wanted.next, ["systemctl --user daemon-reload && systemctl --user restart docker"]);
     }
 }

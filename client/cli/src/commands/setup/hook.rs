@@ -47,8 +47,16 @@ pub fn wanted(scope: &Scope, podman: Podman, undo: bool) -> Result<Wanted, Error
     let is_packaged = scope.system(PACKAGED).exists();
     let everybodys = (!podman.reads_drop_ins() && scope.user().is_none())
         .then(|| (!is_packaged).then(|| file(scope.system(DEFAULT_FOLDER))));
+    let has_it = |folders: &[String]| {
+        let place = scope.system(DEFAULT_FOLDER).join("v6pod.json");
+        is_packaged
+            && place.exists()
+            && folders.iter().any(|folder| folder[..] == format!("/{DEFAULT_FOLDER}"))
+    };
     let changes = if undo {
         [drop_in(&[]), file(folder)].into_iter().chain(everybodys.flatten()).collect()
+    } else if has_it(&folders_in_force(scope)?) {
+        Vec::new()
     } else if podman.reads_drop_ins() {
         let mut folders = folders_in_force(scope)?;
         let own = folder.to_str().ok_or_else(|| Error::Unspeakable(folder.clone()))?;
@@ -63,13 +71,15 @@ pub fn wanted(scope: &Scope, podman: Podman, undo: bool) -> Result<Wanted, Error
         return Err(podman
             .cannot("reads no drop-in files: set it up for everybody as root, or use podman --hooks-dir"));
     };
-    let next = vec![
-        "podman run -d --name web --annotation v6pod.network= IMAGE".to_owned(),
-        "v6pod list".to_owned(),
-    ];
+    let next = match undo {
+        true => Vec::new(),
+        false => ["podman run -d --name web --annotation v6pod.network= IMAGE", "v6pod list"]
+            .map(str::to_owned)
+            .to_vec(),
+    };
     let mut notes = podman.notes();
     if changes.is_empty() {
-        notes.push(format!("nothing to do: v6pod's package has put the hook into /{DEFAULT_FOLDER}"));
+        notes.push(format!("the package has it already: /{DEFAULT_FOLDER}/v6pod.json"));
     }
     Ok(Wanted { changes, next, notes })
 }
@@ -193,7 +203,15 @@ mod tests {
         assert!(old.changes.is_empty() && old.notes.iter().any(|note| note.contains("package")));
         let undone = wanted(&scope, Podman::Version(3, 0), true).unwrap().changes;
         assert!(undone.iter().all(|change| !written(change).0.contains("/usr/share/")));
-        // Where podman reads drop-ins, the administrator's file has a folder of its own, and stands for the package's.
+        put(place.path(), "usr/share/containers/oci/hooks.d/v6pod.json", HOOK_FILE);
+        for scope in [&scope, &Scope::of(place.path(), Some("ann"))] {
+            let wanted = wanted(scope, Podman::Version(4, 3), false).unwrap();
+            assert!(wanted.changes.is_empty());
+            let note = "the package has it already: /usr/share/containers/oci/hooks.d/v6pod.json";
+            assert!(wanted.notes.iter().any(|line| line == note), "{:?}", wanted.notes);
+        }
+        // Unless podman is told not to look there: then it takes a file of one's own.
+        put(place.path(), "etc/containers/containers.conf", "[engine]\nhooks_dir = ['/a']\n");
         assert_eq!(wanted(&scope, Podman::Version(4, 3), false).unwrap().changes.len(), 2);
     }
 }

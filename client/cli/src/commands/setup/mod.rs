@@ -42,7 +42,7 @@ const HOOK: &str = "/usr/libexec/v6pod/v6pod-hook";
 struct Wanted {
     /// The files.
     changes: Vec<Change>,
-    /// What to type next.
+    /// What to type next; after an undo, what that needs to count.
     next: Vec<String>,
     /// What is missing for it to work.
     notes: Vec<String>,
@@ -56,7 +56,7 @@ pub fn run(setup: &Setup, output: &mut Output) -> Result<u8, crate::error::Error
         let wanted = match setup.target {
             Target::Podman => podman::wanted(&scope, podman, setup.undo),
             Target::Hook => hook::wanted(&scope, podman, setup.undo),
-            Target::Docker => docker::wanted(&scope),
+            Target::Docker => docker::wanted(&scope, setup.undo),
         }?;
         let steps: Vec<Step> = wanted
             .changes
@@ -78,7 +78,7 @@ pub fn run(setup: &Setup, output: &mut Output) -> Result<u8, crate::error::Error
         user: scope.user(),
         undo: setup.undo,
         dry_run: setup.dry_run,
-        files: done.iter().filter_map(File::of).collect(),
+        files: done.iter().filter_map(|step| File::of(step, setup.dry_run)).collect(),
         next: &wanted.next,
         notes: &wanted.notes,
     };
@@ -101,7 +101,7 @@ pub fn undo_all(dry_run: bool) -> Result<Vec<Undone>, crate::error::Error> {
     let wanted = [
         ("podman", podman::wanted(&scope, podman, true)),
         ("hook", hook::wanted(&scope, podman, true)),
-        ("docker", docker::wanted(&scope)),
+        ("docker", docker::wanted(&scope, true)),
     ];
     let mut undone = Vec::new();
     for (target, wanted) in wanted {
@@ -162,16 +162,20 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct File<'a> {
     path: String,
+    #[serde(skip)]
     done: Done,
+    #[serde(rename = "done")]
+    told: &'static str,
     /// The lines that are in it now.
     lines: Option<&'a str>,
 }
 
 impl<'a> File<'a> {
     /// Nothing is said of files that never were there.
-    fn of(step: &'a Step) -> Option<Self> {
+    fn of(step: &'a Step, dry_run: bool) -> Option<Self> {
         let path = step.path.display().to_string();
-        (step.done != Done::Absent).then_some(Self { path, done: step.done, lines: step.lines.as_deref() })
+        let (done, lines) = (step.done, step.lines.as_deref());
+        (done != Done::Absent).then_some(Self { path, done, told: done.word(dry_run), lines })
     }
 }
 
@@ -183,7 +187,7 @@ impl Report<'_> {
         };
         let mut lines = vec![format!("{}, {whose}:", self.target)];
         if self.files.is_empty() {
-            lines.push("  there is nothing to undo".to_owned());
+            lines.push(format!("  there is nothing to {}", if self.undo { "undo" } else { "do" }));
         }
         for file in &self.files {
             lines.push(format!("  {} {}", file.done.words(self.dry_run), file.path));
@@ -214,6 +218,7 @@ mod tests {
             files: vec![File {
                 path: "/h/v6pod.conf".to_owned(),
                 done: Done::Written,
+                told: "written",
                 lines: Some("[a]\nb = 1\n"),
             }],
             next: &next,

@@ -10,10 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
-use serde::Serialize;
-
 use super::{Error, block, scope::Scope};
+use rustix::fs::OFlags;
 
 /// Far more than any configuration file has.
 const LARGEST: u64 = 1024 * 1024;
@@ -42,8 +40,7 @@ pub enum Change {
 }
 
 /// What is done to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// It was not there.
     Written,
@@ -60,6 +57,20 @@ pub enum Done {
 }
 
 impl Done {
+    /// "written", "would write": for scripts.
+    pub fn word(self, dry_run: bool) -> &'static str {
+        match (self, dry_run) {
+            (Self::Written, false) => "written",
+            (Self::Changed, false) => "changed",
+            (Self::Removed, false) => "removed",
+            (Self::Restored, false) => "restored",
+            (Self::Restored, true) => "would restore",
+            (Self::Unchanged, _) => "unchanged",
+            (Self::Absent, _) => "absent",
+            (Self::Written | Self::Changed | Self::Removed, true) => self.words(true),
+        }
+    }
+
     /// "wrote", "would write".
     pub fn words(self, dry_run: bool) -> &'static str {
         match (self, dry_run) {

@@ -87,7 +87,10 @@ pub fn wanted(scope: &Scope, podman: Podman, undo: bool) -> Result<Wanted, Error
         _ if podman.reads_drop_ins() => vec![drop_in],
         _ => vec![key],
     };
-    let next = ["podman run -d --name web IMAGE", "v6pod list"].map(str::to_owned).to_vec();
+    let next = match undo {
+        true => Vec::new(),
+        false => ["podman run -d --name web IMAGE", "v6pod list"].map(str::to_owned).to_vec(),
+    };
     Ok(Wanted { changes, next, notes: podman.notes() })
 }
 
@@ -128,5 +131,6 @@ mod tests {
         assert_eq!(paths(Podman::Unknown, false), Some(vec![drop_in.clone()]));
         assert_eq!(paths(Podman::Version(6, 0), false), None);
         assert_eq!(paths(Podman::Version(6, 0), true), Some(vec![drop_in, file]));
+        assert!(wanted(&scope, Podman::Version(4, 3), true).unwrap().next.is_empty());
     }
 }
