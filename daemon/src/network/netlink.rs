@@ -137,23 +137,26 @@ impl Socket {
     /// Every object of a kind.
     ///
     /// The kernel reads them in pieces. If they change meanwhile it says so (`NLM_F_DUMP_INTR`): before Linux
-    /// 6.10 links that were there all the time may be left out then. So it is asked again.
+    /// 6.10 links that were there all the time may be left out then. So it is asked again, but not for ever:
+    /// who acts on what is missing has to ask for that alone.
     ///
     /// # Errors
-    /// What the kernel answered; or they change all the time.
-    pub fn dump(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    /// What the kernel answered.
+    pub fn dump(&mut self, message: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
         /// One takes a few milliseconds where there are a thousand links.
         const ATTEMPTS: usize = 20;
+        let mut read = Dump::default();
         for _ in 0..ATTEMPTS {
-            if let Some(found) = self.dump_once(message.clone())? {
-                return Ok(found);
+            read = self.dump_once(message.clone())?;
+            if !read.interrupted {
+                return Ok(read.found);
             }
         }
-        Err(io::Error::other("the kernel's list changed each time while it was read: try again"))
+        tracing::warn!(ATTEMPTS, "the kernel's list changed each time while it was read");
+        Ok(read.found)
     }
 
-    /// None: they changed meanwhile.
-    fn dump_once(&mut self, message: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
+    fn dump_once(&mut self, message: RouteNetlinkMessage) -> io::Result<Dump> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut buffer = Vec::with_capacity(128);
         append(&mut buffer, message, NLM_F_REQUEST | NLM_F_DUMP, self.sequence);
@@ -162,7 +165,7 @@ impl Socket {
         loop {
             for answer in self.receive()? {
                 if answer.header.sequence_number == self.sequence && read.take(answer)? {
-                    return Ok((!read.interrupted).then_some(read.found));
+                    return Ok(read);
                 }
             }
         }
@@ -195,7 +198,7 @@ impl Socket {
     /// # Errors
     /// What the kernel answered.
     pub fn links(&mut self) -> io::Result<Vec<Link>> {
-        let found = self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+        let found = self.dump(&RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
         Ok(found
             .iter()
             .filter_map(|message| match message {

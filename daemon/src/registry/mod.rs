@@ -9,7 +9,7 @@ mod config;
 pub mod consul;
 pub mod dns;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::Ipv6Net;
 
@@ -22,8 +22,11 @@ use crate::model::{AttachmentId, Name, Record};
 pub trait Registry: Send + Sync {
     /// Makes the name known. Idempotent, also for a changed record of the same id.
     fn publish(&self, record: &Record);
-    /// Makes the name forgotten. Idempotent, also for an unknown id.
+    /// Makes the name forgotten, and whose the address was. Idempotent, also for an unknown id.
     fn withdraw(&self, id: AttachmentId);
+    /// Tells whose an attachment's address is, with a name or without: the user it is charged to. For
+    /// registries that containers ask.
+    fn assign(&self, _id: AttachmentId, _address: Ipv6Addr, _account: u32) {}
     /// How the registry is.
     fn status(&self) -> Status {
         self.status_for(&|_| true)
@@ -80,6 +83,11 @@ impl Registries {
     /// Withdraws from each.
     pub fn withdraw(&self, id: AttachmentId) {
         self.0.iter().for_each(|registry| registry.withdraw(id));
+    }
+
+    /// Tells each whose an address is.
+    pub fn assign(&self, id: AttachmentId, address: Ipv6Addr, account: u32) {
+        self.0.iter().for_each(|registry| registry.assign(id, address, account));
     }
 
     /// How each is, for somebody who may know these addresses of the host's networks and no others.

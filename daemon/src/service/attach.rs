@@ -311,6 +311,8 @@ impl Service {
             self.watch_lease(attachment.id, lease);
         }
         self.tell(change, attachment);
+        let account = attachment.account().unwrap_or_default();
+        self.parts.registries.assign(attachment.id, attachment.address, account);
         if let Some(record) = attachment.record() {
             self.parts.registries.publish(&record);
         }

@@ -101,7 +101,7 @@ signal.pause()\"";
 fn not_because_a_user_listens_in_a_place_of_their_own() {
     let site = Site::new();
     let mut daemon = site.daemon("");
-    let (_namespace, _) = site.attach("web");
+    let (namespace, _) = site.attach("web");
     // It leaves its socket behind.
     daemon.kill9();
     let impostor = site.alice().spawn(["unshare", "-Urm", "sh", "-c", IMPOSTOR]);
@@ -116,5 +116,6 @@ fn not_because_a_user_listens_in_a_place_of_their_own() {
     );
     site.cleanup(&[]);
     assert!(!site.has("/run/v6pod") && site.state() == ["audit"], "{}", site.files());
+    namespace.kill();
     site.is_as_before();
 }

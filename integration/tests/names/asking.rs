@@ -1,6 +1,6 @@
 //! Who is answered, and what is passed on.
 
-use v6pod_integration::{Background, Host, LATER, Net, User, eventually};
+use v6pod_integration::{Background, Host, LATER, Namespaces, Net, User, eventually};
 
 use crate::{
     dig::{Answer, arguments, ask, dig},
@@ -159,4 +159,34 @@ fn strangers_are_refused() {
     // Nor on the host's own address, for nothing listens there.
     assert_eq!(dig(&other, &link.address, &["web.v6pod", "AAAA"]).status, "");
     assert!(from_container(&alice, "web", &["web.v6pod", "AAAA"]).is(&web));
+}
+
+#[test]
+fn one_users_many_containers_do_not_take_everybodys_answers() {
+    let host = Host::builder("one").user("alice").user("bob").without_wrapper().build();
+    let _upstream = upstream(&host, "127.0.0.1", "5300");
+    let _daemon = host.daemon(&format!("prefix = \"{PREFIX}\"\n[dns]\nforward = [\"127.0.0.1:5300\"]\n"));
+    let (alice, bob) = (host.user("alice"), host.user("bob"));
+    let (many, one) = (Namespaces::new(&alice, 12), Namespaces::new(&bob, 1));
+    alice.attach(&many, 4);
+    bob.attach(&one, 1);
+    host.write("/tmp/flood.py", include_str!("flood.py"));
+    let flood = |pid: &u32| {
+        let namespace = format!("--net=/proc/{pid}/ns/net");
+        host.spawn(["nsenter", &namespace, "python3", "/tmp/flood.py", GATEWAY])
+    };
+    let _floods: Vec<_> = many.pids().iter().map(flood).collect();
+    let asks = |namespaces: &Namespaces, name: &str| {
+        let words = arguments(GATEWAY, &["+time=6", name, "A"]);
+        ask(namespaces.inside(&words.iter().map(String::as_str).collect::<Vec<_>>()))
+    };
+    // The attack: alice has all that she may have.
+    eventually(SOON * 10, || match asks(&many, "www.example") {
+        answer if answer.status == "SERVFAIL" => Ok(()),
+        answer => Err(answer),
+    });
+    for number in 0..10 {
+        let answer = asks(&one, &format!("www{number}.example"));
+        assert!(answer.is("192.0.2.7"), "{number}: {answer}");
+    }
 }

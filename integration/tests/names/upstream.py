@@ -1,5 +1,5 @@
 """A name server for everything: answers A with 192.0.2.7, AAAA with 2001:db8:53::7, anything else with
-nothing, by UDP and TCP. Prints each question.
+nothing, by UDP and TCP; but for names below "evil" it says nothing by UDP. Prints each question.
 
 usage: upstream.py ADDRESS PORT
 """
@@ -30,7 +30,8 @@ def answer(query):
 class Udp(socketserver.BaseRequestHandler):
     def handle(self):
         query, server = self.request
-        server.sendto(answer(query), self.client_address)
+        if b"\4evil\0" not in query:
+            server.sendto(answer(query), self.client_address)
 
 
 class Tcp(socketserver.StreamRequestHandler):

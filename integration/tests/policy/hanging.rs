@@ -11,12 +11,12 @@ use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
     process::Pid,
 };
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 use v6pod_proto::v1::ExposeRequest;
 
 use crate::{
     holder::{Holder, subordinate},
-    site::{SETTLED, Site, own},
+    site::{Site, own},
 };
 
 /// A FIFO: whoever opens it waits until somebody opens its other end.
@@ -27,7 +27,7 @@ fn hang(path: &Path) {
 /// Waits until a thread of the daemon's sleeps that has this name.
 fn waits(site: &Site, pid: Pid, name: &str) {
     let tasks = format!("/proc/{pid}/task");
-    eventually(SETTLED, || {
+    eventually(LATER, || {
         let mut tasks = fs::read_dir(&tasks).expect("the daemon runs").filter_map(Result::ok);
         let is_it = |stat: String| stat.contains(&format!("({name}) S"));
         let found = tasks.any(|task| fs::read_to_string(task.path().join("stat")).is_ok_and(is_it));

@@ -89,7 +89,7 @@ pub fn keep_one_gateway(socket: &mut Socket, bridge: &Link, kept: Option<(Ipv6Ad
 /// without duplicate address detection.
 fn gateways(socket: &mut Socket, link: u32) -> io::Result<Vec<(Ipv6Addr, u8)>> {
     let mut found = Vec::new();
-    for message in socket.dump(request::addresses())? {
+    for message in socket.dump(&request::addresses())? {
         let RouteNetlinkMessage::NewAddress(message) = message else { continue };
         let header = &message.header;
         if header.index != link || !header.flags.contains(AddressHeaderFlags::Nodad) {

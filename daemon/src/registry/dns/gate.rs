@@ -1,17 +1,33 @@
-//! How many at a time: in all, and for each client. What is let in holds a [`Pass`] and leaves by dropping
-//! it, so memory and descriptors stay bounded whatever the clients do.
+//! How many at a time: in all, and for each owner of clients. What is let in holds a [`Pass`] and leaves by
+//! dropping it, so memory and descriptors stay bounded whatever the clients do.
+//!
+//! One half of what there is, is for those who have little, as with the daemon's own socket: though many users
+//! take all they can get, there is some left for one more.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// This part of what an owner may have is little.
+const LITTLE: usize = 16;
+
+/// Whom a client is counted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The user whose container it is.
+    Account(u32),
+    /// This host.
+    Host,
+    /// All the rest together: their addresses may be made up.
+    Unknown,
+}
 
 /// The bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// At most this many at a time.
     pub total: usize,
-    /// And of one client this many.
-    pub per_client: usize,
+    /// And of one owner this many.
+    pub per_owner: usize,
 }
 
 /// Counts who is inside.
@@ -24,13 +40,13 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct Inside {
     total: usize,
-    clients: HashMap<IpAddr, usize>,
+    owners: HashMap<Owner, usize>,
 }
 
 /// Leave to be inside.
 #[derive(Debug)]
 pub struct Pass {
-    client: IpAddr,
+    owner: Owner,
     inside: Arc<Mutex<Inside>>,
 }
 
@@ -40,16 +56,18 @@ impl Gate {
         Self { limits, inside: Arc::default() }
     }
 
-    /// Lets a client in, if there is room.
-    pub fn enter(&self, client: IpAddr) -> Option<Pass> {
+    /// Lets one of an owner's clients in, if there is room.
+    pub fn enter(&self, owner: Owner) -> Option<Pass> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = inside.clients.get(&client).copied().unwrap_or(0);
-        if inside.total >= self.limits.total || own >= self.limits.per_client {
+        let own = inside.owners.get(&owner).copied().unwrap_or(0);
+        let has_little = own < self.limits.per_owner.div_ceil(LITTLE);
+        let left = if has_little { self.limits.total } else { self.limits.total / 2 };
+        if inside.total >= left || own >= self.limits.per_owner {
             return None;
         }
         inside.total += 1;
-        inside.clients.insert(client, own + 1);
-        Some(Pass { client, inside: Arc::clone(&self.inside) })
+        inside.owners.insert(owner, own + 1);
+        Some(Pass { owner, inside: Arc::clone(&self.inside) })
     }
 }
 
@@ -57,10 +75,10 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.total = inside.total.saturating_sub(1);
-        if let Some(own) = inside.clients.get_mut(&self.client) {
+        if let Some(own) = inside.owners.get_mut(&self.owner) {
             *own = own.saturating_sub(1);
             if *own == 0 {
-                inside.clients.remove(&self.client);
+                inside.owners.remove(&self.owner);
             }
         }
     }
@@ -70,17 +88,31 @@ impl Drop for Pass {
 mod tests {
     use super::*;
 
+    fn take_all(gate: &Gate, owner: Owner) -> Vec<Pass> {
+        std::iter::from_fn(|| gate.enter(owner)).take(1000).collect()
+    }
+
     #[test]
     fn holds_both_bounds_and_forgets_who_left() {
-        let gate = Gate::new(Limits { total: 3, per_client: 2 });
-        let [a, b, c] = ["::a", "::b", "::c"].map(|text| text.parse::<IpAddr>().unwrap());
-        let first = gate.enter(a).unwrap();
-        let _second = gate.enter(a).unwrap();
-        assert!(gate.enter(a).is_none(), "two are inside");
-        let third = gate.enter(b).unwrap();
-        assert!(gate.enter(c).is_none(), "full");
-        drop((first, third));
-        assert!(gate.enter(a).is_some() && gate.enter(c).is_some());
-        assert_eq!(gate.inside.lock().unwrap().clients.len(), 1);
+        let gate = Gate::new(Limits { total: 64, per_owner: 20 });
+        let [a, b, c] = [1, 2, 3].map(Owner::Account);
+        let first = take_all(&gate, a);
+        assert_eq!(first.len(), 20, "an owner's bound");
+        let second = take_all(&gate, b);
+        assert_eq!(second.len(), 12, "one half is for those who have little");
+        let rest: Vec<_> = (10..100).flat_map(|number| take_all(&gate, Owner::Account(number))).collect();
+        assert_eq!(rest.len(), 32, "full");
+        assert!(gate.enter(c).is_none());
+        drop((first, second, rest));
+        assert_eq!(take_all(&gate, c).len(), 20);
+        assert!(gate.inside.lock().unwrap().owners.is_empty());
+    }
+
+    #[test]
+    fn though_many_owners_take_all_they_can_there_is_some_left() {
+        let gate = Gate::new(Limits { total: 256, per_owner: 64 });
+        let taken: Vec<_> = (1..=20).map(|number| take_all(&gate, Owner::Account(number))).collect();
+        assert!(taken.iter().all(|passes| passes.len() >= 4));
+        assert!([Owner::Host, Owner::Unknown].iter().all(|owner| take_all(&gate, *owner).len() >= 4));
     }
 }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The records are in memory and visible as soon as `publish` returns. Only hosts within the networks'
-//! prefixes and this host are answered. Everything a client can make grow is bounded: queries in flight,
-//! connections, message sizes, times. An address that cannot be bound makes the status unhealthy and is
+//! prefixes and this host are answered. Everything a client can make grow is bounded: queries in flight
+//! and connections, by the users whose containers the clients are; message sizes, times. An address that cannot be bound makes the status unhealthy and is
 //! tried again with back-off.
 
 mod config;
@@ -16,13 +16,14 @@ mod forward;
 pub mod fuzz;
 mod gate;
 mod listen;
+mod owners;
 mod reverse;
 mod server;
 mod upstream;
 mod wire;
 mod zone;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::Ipv6Net;
@@ -94,6 +95,11 @@ impl Registry for Dns {
 
     fn withdraw(&self, id: AttachmentId) {
         self.server.zone_mut().remove(id);
+        self.server.owners_mut().remove(id);
+    }
+
+    fn assign(&self, id: AttachmentId, address: Ipv6Addr, account: u32) {
+        self.server.owners_mut().insert(id, address, account);
     }
 
     fn status_for(&self, shows: &dyn Fn(IpAddr) -> bool) -> Status {

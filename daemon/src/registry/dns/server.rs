@@ -7,15 +7,16 @@ use hickory_proto::op::ResponseCode;
 use ipnet::Ipv6Net;
 
 use super::forward::{ForwardError, Forwarder};
-use super::gate::{Gate, Limits, Pass};
+use super::gate::{Gate, Limits, Owner, Pass};
+use super::owners::Owners;
 use super::wire::{self, Incoming, Request, Transport};
 use super::zone::Zone;
 
 /// Forwarded queries in flight.
-const FORWARDS: Limits = Limits { total: 256, per_client: 32 };
+const FORWARDS: Limits = Limits { total: 256, per_owner: 64 };
 
 /// TCP connections.
-const CONNECTIONS: Limits = Limits { total: 256, per_client: 16 };
+const CONNECTIONS: Limits = Limits { total: 256, per_owner: 64 };
 
 /// What is to be done with a message.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct Server {
     forwarder: Forwarder,
     prefixes: Vec<Ipv6Net>,
     own: Vec<IpAddr>,
+    owners: RwLock<Owners>,
     forwards: Gate,
     connections: Gate,
 }
@@ -48,6 +50,7 @@ impl Server {
             forwarder,
             prefixes,
             own: listen.iter().map(SocketAddr::ip).collect(),
+            owners: RwLock::default(),
             forwards: Gate::new(FORWARDS),
             connections: Gate::new(CONNECTIONS),
         }
@@ -63,19 +66,27 @@ impl Server {
         self.zone.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this client is served.
-    pub fn admits(&self, client: IpAddr) -> bool {
+    /// Whose addresses are whose, to change.
+    pub fn owners_mut(&self) -> RwLockWriteGuard<'_, Owners> {
+        self.owners.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom this client is counted to, if it is served.
+    pub fn admit(&self, client: IpAddr) -> Option<Owner> {
         let client = client.to_canonical();
+        if client.is_loopback() || self.own.contains(&client) {
+            return Some(Owner::Host);
+        }
         let inside = match client {
             IpAddr::V6(address) => self.prefixes.iter().any(|prefix| prefix.contains(&address)),
             IpAddr::V4(_) => false,
         };
-        inside || client.is_loopback() || self.own.contains(&client)
+        inside.then(|| self.owners.read().unwrap_or_else(PoisonError::into_inner).of(client))
     }
 
     /// Room for one more connection of this client, if it is served.
     pub fn connect(&self, client: IpAddr) -> Option<Pass> {
-        self.admits(client).then(|| self.connections.enter(client)).flatten()
+        self.connections.enter(self.admit(client)?)
     }
 
     /// Reads a message and says what is to be done.
@@ -85,13 +96,13 @@ impl Server {
             Incoming::Bad(reply) => return Action::Reply(reply),
             Incoming::Question(request) => request,
         };
-        if !self.admits(client) {
+        let Some(owner) = self.admit(client) else {
             return Action::Reply(request.error(ResponseCode::Refused));
-        }
+        };
         if let Some(reply) = request.answer(&self.zone()) {
             return Action::Reply(reply);
         }
-        match self.forwards.enter(client) {
+        match self.forwards.enter(owner) {
             Some(pass) => Action::Forward(request, pass),
             None => Action::Reply(request.error(ResponseCode::ServFail)),
         }

@@ -212,8 +212,8 @@ async fn a_tcp_client_may_ask_several_times_and_nothing_too_long() {
 /// Nobody has these addresses here, so that each has something amiss.
 #[tokio::test]
 async fn networks_that_are_not_shown_are_told_in_no_word() {
-    let ours: std::net::Ipv6Addr = "2001:db8:0:1:2::1".parse().unwrap();
-    let other: std::net::Ipv6Addr = "2001:db8:0:1:3::1".parse().unwrap();
+    let ours: Ipv6Addr = "2001:db8:0:1:2::1".parse().unwrap();
+    let other: Ipv6Addr = "2001:db8:0:1:3::1".parse().unwrap();
     let prefixes = vec!["2001:db8:0:1:2::/80".parse().unwrap(), "2001:db8:0:1:3::/80".parse().unwrap()];
     let listen = vec![(other, 53).into(), (ours, 53).into()];
     let dns = Dns::start_with(config(&[]), listen, prefixes, HASTE);
@@ -231,4 +231,31 @@ async fn networks_that_are_not_shown_are_told_in_no_word() {
         let amiss = dns.check(&record).unwrap();
         assert!(amiss.contains(shown) && !amiss.contains(hidden), "{amiss}");
     }
+}
+
+#[test]
+fn one_user_with_many_containers_leaves_room_for_others() {
+    let server = unbound();
+    let bytes = query("www.example.", RecordType::AAAA).to_vec().unwrap();
+    let address = |number: u64| format!("2001:db8:0:1:2::{number:x}").parse::<Ipv6Addr>().unwrap();
+    let forward = |number| server.receive(&bytes, address(number).into(), Transport::Udp);
+    let enter = |number| matches!(forward(number), Action::Forward(..));
+    (0x100..0x140).for_each(|number| {
+        server.owners_mut().insert(AttachmentId::from_bits(number), address(number), 1001);
+    });
+    server.owners_mut().insert(AttachmentId::from_bits(0xb), address(0xb), 1002);
+    let flood = |from: u64| -> (Vec<_>, Vec<_>) {
+        let many = (0..64 * 64).map(|count| forward(from + count % 64));
+        let passes = many.filter(|action| matches!(action, Action::Forward(..))).collect();
+        let connections = (0..64 * 64).filter_map(|count| server.connect(address(from + count % 64).into()));
+        (passes, connections.collect())
+    };
+    let (asked, connected) = flood(0x100);
+    assert_eq!((asked.len(), connected.len()), (64, 64));
+    // Nor do clients that nobody knows.
+    let (made_up, strange) = flood(0x200);
+    assert_eq!((made_up.len(), strange.len()), (64, 64));
+    assert!(enter(0xb) && server.connect(address(0xb).into()).is_some());
+    assert!(!enter(0x100) && !enter(0x1ff) && server.connect(address(0x13f).into()).is_none());
+    assert!(matches!(server.receive(&bytes, "::1".parse().unwrap(), Transport::Udp), Action::Forward(..)));
 }
