@@ -72,6 +72,7 @@ impl Service {
             }
         }
         self.sweep();
+        self.hear_all_routers();
         Ok(outcome)
     }
 
