@@ -136,6 +136,10 @@ impl Changes {
             let text = serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(fail)?;
             crate::store::replace(&self.file, &text).map_err(fail)?;
         }
+        // Whoever set it while that was written knows better.
+        if read_value(path).map_err(fail)? != before {
+            return Ok(());
+        }
         tracing::info!(path, from = before, to, "changed a sysctl");
         fs::write(path, to).map_err(fail)
     }
@@ -166,6 +170,40 @@ pub fn forward(changes: &mut Changes) -> Result<(), Error> {
         return Err(Error::DefaultRoute(lost.clone()));
     }
     Ok(())
+}
+
+/// Tells a link that came up after forwarding was turned on to go on listening to routers. It does so only if it
+/// would, but for us: `accept_ra` is 1, and it was v6podd that turned forwarding on, for this link too.
+///
+/// # Errors
+/// The sysctl cannot be set.
+pub fn keep_listening(changes: &mut Changes, link: &str) -> Result<(), Error> {
+    let before = |of: &str| changes.before.get(&format!("{CONF}/{of}/forwarding")).map(String::as_str);
+    // Of interfaces only those that forwarded by themselves are remembered, and what new ones were to do.
+    if before("all") != Some("0") || before("default").is_some() || before(link).is_some() {
+        return Ok(());
+    }
+    let now = |key: &str| read_value(&format!("{CONF}/{link}/{key}")).unwrap_or_default();
+    if now("accept_ra") != "1" || now("forwarding") == "0" {
+        return Ok(());
+    }
+    changes.set(&format!("{CONF}/{link}/accept_ra"), Vec::new())
+}
+
+/// Whether there may be routers on a link. Behind the host's ends of veths and taps there are containers and
+/// virtual machines, which are no routers of the host's.
+pub fn is_uplink(link: &Link) -> bool {
+    let is_real = !matches!(link.name.as_str(), "all" | "default" | "lo");
+    is_real && !matches!(link.kind.as_str(), "veth" | "tun")
+}
+
+/// The names of the links on which there may be routers.
+///
+/// # Errors
+/// The kernel would not say.
+pub fn uplinks() -> io::Result<Vec<String>> {
+    let links = Socket::open()?.links()?;
+    Ok(links.into_iter().filter(is_uplink).map(|link| link.name).collect())
 }
 
 /// Says so if frames that a bridge forwards are also sent through ip6tables: then a DROP policy of

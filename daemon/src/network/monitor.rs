@@ -10,7 +10,7 @@ use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::{io::Errno, net::sockopt::set_socket_recv_buffer_size_force};
 use tokio::sync::mpsc;
 
-use super::{mark, marked_links, netlink, netlink::Link};
+use super::{host, mark, marked_links, netlink, netlink::Link};
 use crate::{backoff, fault::Fault, model::AttachmentId};
 
 /// `RTMGRP_LINK` of linux/rtnetlink.h.
@@ -25,6 +25,8 @@ pub enum Seen {
     Gone(AttachmentId),
     /// A bridge of this name was made or deleted.
     Bridge(String),
+    /// A link of this name came up, by which there may be routers.
+    Up(String),
     /// Messages were lost, or could not be read: look for yourself.
     Lost,
 }
@@ -124,35 +126,37 @@ impl Ends {
 
     fn news(&mut self, octets: &[u8]) -> Vec<Seen> {
         let Ok(messages) = netlink::parse(octets) else { return vec![Seen::Lost] };
-        messages.into_iter().filter_map(|message| self.about(message.payload)).collect()
+        messages.into_iter().flat_map(|message| self.about(message.payload)).flatten().collect()
     }
 
-    fn about(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Seen> {
-        let NetlinkPayload::InnerMessage(message) = payload else { return None };
+    fn about(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) -> [Option<Seen>; 2] {
+        let NetlinkPayload::InnerMessage(message) = payload else { return [None, None] };
         match message {
             // A bridge tells of a port that leaves it with the same message in its own family.
             RouteNetlinkMessage::DelLink(link) if link.header.interface_family == AddressFamily::Unspec => {
                 let link = netlink::read_link(&link);
-                let Some(id) = mark(&link) else { return bridge(link) };
+                let Some(id) = mark(&link) else { return [bridge(&link), None] };
                 self.0.remove(&id);
-                Some(Seen::Gone(id))
+                [Some(Seen::Gone(id)), None]
             }
             RouteNetlinkMessage::NewLink(message) => {
                 let link = netlink::read_link(&message);
                 if let (Some(id), Some(now)) = (mark(&link), link.peer_namespace) {
-                    return (*self.0.entry(id).or_insert(now) != now).then_some(Seen::Gone(id));
+                    return [(*self.0.entry(id).or_insert(now) != now).then_some(Seen::Gone(id)), None];
                 }
                 // Of a new link all flags have changed (`register_netdevice`, net/core/dev.c).
-                let is_new = message.header.change_mask == LinkFlags::from_bits_retain(u32::MAX);
-                if is_new { bridge(link) } else { None }
+                let changed = message.header.change_mask;
+                let is_new = changed == LinkFlags::from_bits_retain(u32::MAX);
+                let has_come_up = link.up && changed.contains(LinkFlags::Up) && host::is_uplink(&link);
+                [is_new.then(|| bridge(&link)).flatten(), has_come_up.then_some(Seen::Up(link.name))]
             }
-            _ => None,
+            _ => [None, None],
         }
     }
 }
 
-fn bridge(link: Link) -> Option<Seen> {
-    (link.kind == "bridge").then_some(Seen::Bridge(link.name))
+fn bridge(link: &Link) -> Option<Seen> {
+    (link.kind == "bridge").then(|| Seen::Bridge(link.name.clone()))
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ pub(super) fn service(
         networks,
         default_network: config.default_network.clone(),
         policy: config.policy.clone(),
+        sysctls: changes,
         subids,
         users: Users::default(),
         store,

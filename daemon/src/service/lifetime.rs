@@ -197,6 +197,7 @@ pub async fn follow(service: Arc<Service>, jobs: Jobs, mut seen: mpsc::Unbounded
                     jobs.detach(ROOT, move || service.mend(&name));
                 }
             }
+            Seen::Up(name) => jobs.detach(ROOT, move || service.hear_routers(&name)),
             Seen::Lost => lost.notify_one(),
         }
     }

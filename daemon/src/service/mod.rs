@@ -23,6 +23,7 @@ mod reconcile;
 mod reload;
 mod renew;
 mod resync;
+mod routers;
 mod rules;
 mod table;
 
@@ -183,6 +184,8 @@ pub struct Parts {
     pub default_network: NetworkName,
     /// The rules.
     pub policy: Policy,
+    /// What was changed of the host's own, to which later changes are added.
+    pub sysctls: Arc<Mutex<network::host::Changes>>,
     /// Whose subordinate uids are whose.
     pub subids: Arc<Subids>,
     /// What the user database said.

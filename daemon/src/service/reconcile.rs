@@ -79,6 +79,7 @@ impl Service {
             }
         }
         self.sweep();
+        self.hear_all_routers();
         Ok(outcome)
     }
 

@@ -49,6 +49,7 @@ impl Service {
         // Of these it may have been lost that the link has gone again.
         self.wait_for(&attaching);
         gone += self.detach_gone(&attaching)?;
+        self.hear_all_routers();
         for net in self.networks() {
             self.mend(net.host_link());
         }

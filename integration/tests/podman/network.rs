@@ -148,3 +148,83 @@ fn a_default_route_from_a_router_advertisement_survives() {
     host.run(["ip", "-6", "route", "del", "default", "proto", "ra"]);
     eventually(LATER, || if learned().is_empty() { Err("deaf to routers") } else { Ok(()) });
 }
+
+/// A second way to the router, which a host gets while it runs: a bridge, as administrators make them.
+#[track_caller]
+fn plug_in(net: &Net, host: &Host) {
+    let [router, pid] = [net.router(), host].map(|host| host.pid().to_string());
+    let pair =
+        ["link", "add", "later", "netns", &router, "type", "veth", "peer", "name", "eth1", "netns", &pid];
+    let made = std::process::Command::new("ip").args(pair).status().expect("cannot start ip");
+    assert!(made.success(), "the pair could not be made");
+    // Duplicate address detection takes a second, in which there is nothing to advertise from.
+    net.router().sh("echo 0 >/proc/sys/net/ipv6/conf/later/accept_dad; ip link set later up");
+    host.sh("ip link add br0 type bridge; ip link set eth1 master br0 up; ip link set br0 up");
+    let address = ["ip", "-6", "-o", "address", "show", "dev", "later", "scope", "link", "-tentative"];
+    eventually(Duration::from_secs(5), || match net.router().run(address).text() {
+        "" => Err("no address to advertise from"),
+        _ => Ok(()),
+    });
+}
+
+#[test]
+fn a_link_that_comes_later_listens_to_routers_too() {
+    const LATER: Duration = Duration::from_secs(10);
+    let net = Net::new();
+    let mut site = Site::new(&net, "one", &[]);
+    let host = site.host.clone();
+    host.run(["ip", "-6", "route", "del", "default"]);
+    let accepts = |link: &str| {
+        host.run(["cat", &format!("/proc/sys/net/ipv6/conf/{link}/accept_ra")]).text().to_owned()
+    };
+    let becomes = |link: &str, value: &str| {
+        eventually(LATER, || {
+            if accepts(link) == value { Ok(()) } else { Err(format!("{link}: {}", accepts(link))) }
+        });
+    };
+    let learned = || host.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).text().to_owned();
+    let learns =
+        || eventually(LATER, || if learned().contains("dev br0") { Ok(()) } else { Err("deaf to routers") });
+
+    plug_in(&net, &host);
+    let _router = net.router().spawn(["python3", "-c", ROUTER, "later"]);
+    learns();
+    // The control: without us it would be deaf. What sets links up (ifupdown) writes this before they come up.
+    host.sh("ip link set br0 down; echo 1 >/proc/sys/net/ipv6/conf/br0/accept_ra; ip link set br0 up");
+    learns();
+    host.sh("echo 1 >/proc/sys/net/ipv6/conf/br0/accept_ra; ip -6 route del default proto ra");
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(learned(), "", "this kernel listens anyway: the test shows nothing");
+
+    // What an administrator has set stays, and a container's end is no way to a router.
+    host.sh("for value in 0 2; do ip link add set$value type bridge
+               echo $value >/proc/sys/net/ipv6/conf/set$value/accept_ra; ip link set set$value up; done
+             ip link add end type veth peer name other; ip link set end up
+             ip link add last type bridge; ip link set last up");
+    becomes("last", "2");
+    assert_eq!(["set0", "set2", "end", "v6pod0"].map(accepts), ["0", "2", "1", "0"]);
+
+    // One that comes while the daemon is away.
+    site.daemon.stop();
+    host.sh("ip link add missed type bridge; ip link set missed up");
+    assert_eq!(accepts("missed"), "1");
+    site.daemon.start();
+    assert_eq!(["missed", "br0", "set0", "end"].map(accepts), ["2", "2", "0", "1"]);
+    learns();
+
+    site.daemon.stop();
+    host.run(["v6pod", "cleanup", "--all"]);
+    assert_eq!(["br0", "last", "missed", "set0", "set2", "end"].map(accepts), ["1", "1", "1", "0", "2", "1"]);
+    learns();
+}
+
+#[test]
+fn where_an_administrator_turned_forwarding_on_links_stay_deaf() {
+    let host = Host::new("one", &[]);
+    host.sh("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
+    let mut daemon = host.daemon("prefix = \"2001:db8:1::/80\"\n");
+    host.sh("ip link add br0 type bridge; ip link set br0 up");
+    // The start looks at all links.
+    daemon.restart();
+    assert_eq!(host.run(["cat", "/proc/sys/net/ipv6/conf/br0/accept_ra"]).text(), "1");
+}
