@@ -11,3 +11,4 @@ mod kill;
 mod lifetime;
 mod site;
 mod steps;
+mod watch;
