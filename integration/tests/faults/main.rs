@@ -13,3 +13,4 @@ mod kill;
 mod lifetime;
 mod site;
 mod steps;
+mod watch;

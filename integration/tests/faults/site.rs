@@ -15,7 +15,7 @@ pub const GATEWAY: &str = "2001:db8:1::1";
 /// How often the bystander is pinged.
 const PACE: Duration = Duration::from_millis(50);
 const CONFIGURATION: &str = "prefix = \"2001:db8:1::/80\"\n";
-const SOCKET: &str = "/run/v6pod/v6pod.sock";
+pub const SOCKET: &str = "/run/v6pod/v6pod.sock";
 
 /// A host with a user, and its daemon.
 pub struct Site {
