@@ -7,15 +7,16 @@ use std::time::Duration;
 use serde_json::json;
 use v6pod_integration::Host;
 
-/// Attaches by CNI's ADD, asks at once, detaches. Where so much is going on, ADD may run out of time; then there is
-/// nobody to ask.
+/// Attaches by CNI's ADD, asks at once, detaches, until there were enough rounds or it has lasted long enough. Where so
+/// much is going on, ADD may run out of time; then there is nobody to ask.
 const ROUNDS: &str = r#"
 export CNI_PATH=/usr/lib/cni CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/c1 CNI_IFNAME=eth0
 asked=0 lost=0
 for round in {1..120}; do
+  ((SECONDS < 200)) || break
   address=$(CNI_COMMAND=ADD /usr/lib/cni/v6pod </tmp/config | grep -o '2001:db8:1:[0-9a-f:]*/80') && {
     asked=$((asked + 1))
-    ping -6 -c1 -W3 "${address%/80}" >/dev/null || lost=$((lost + 1))
+    ping -6 -c1 -W10 "${address%/80}" >/dev/null || lost=$((lost + 1))
   }
   CNI_COMMAND=DEL /usr/lib/cni/v6pod </tmp/config >/dev/null
 done
@@ -46,7 +47,7 @@ fn the_first_packet_arrives() {
     let _busy = host.spawn(["bash", "-c", BUSY]);
     let told = host.command(["bash", "-c", ROUNDS]).limit(Duration::from_secs(240)).run();
     let asked = told.text().split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    assert!(asked >= 60 && told.text().ends_with("\n0 lost"), "{told}\n{}", daemon.log());
+    assert!(asked >= 30 && told.text().ends_with("\n0 lost"), "{told}\n{}", daemon.log());
 }
 
 /// Whether the kernel is older than this version.

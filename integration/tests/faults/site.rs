@@ -259,7 +259,7 @@ impl Bystander {
         let number = |line: &str| line.split_once("icmp_seq=")?.1.split(' ').next()?.parse::<u32>().ok();
         let numbers: BTreeSet<_> = log.lines().filter_map(number).collect();
         let last: u32 = numbers.last().copied().unwrap_or_default();
-        assert!(PACE * last * 3 > self.since.elapsed() * 2, "the ping was not running all the time\n{log}");
+        assert!(PACE * last * 3 > self.since.elapsed(), "the ping was not running all the time\n{log}");
         let missing: Vec<_> = (1..=last).filter(|number| !numbers.contains(number)).collect();
         assert!(missing.is_empty(), "lost {missing:?} of {last} packets");
         // Only the very last may be on its way still.

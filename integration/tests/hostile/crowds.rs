@@ -20,8 +20,10 @@ use crate::{
 const STATUS: &str = "/v6pod.v1.Daemon/Status";
 /// What one user may have.
 const OF_ONE: usize = 128;
-/// What all may have.
+/// What all may have; the second half of it is for those who have little.
 const OF_ALL: usize = 2048;
+/// What is little.
+const LITTLE: usize = OF_ONE / 16;
 /// Descriptors that suffice for anything here.
 const ENOUGH: usize = 4096;
 
@@ -69,6 +71,12 @@ fn left(wires: &[UnixStream]) -> usize {
     })
 }
 
+/// So many, but for a few that a busy machine was too slow for: who says nothing within 4 s is hung up on.
+#[track_caller]
+fn are(left: usize, expected: usize) {
+    assert!(left <= expected && left * 10 > expected * 9, "{left} and not {expected}");
+}
+
 #[test]
 fn case_18_a_thousand_idle_connections_of_one_user() {
     let site = Site::new(NETWORK);
@@ -76,7 +84,7 @@ fn case_18_a_thousand_idle_connections_of_one_user() {
     let wires = idle(&site, site.alice.uid(), 1000);
     let left = left(&wires);
     eprintln!("{left} of 1000 connections, {} KiB more than before", site.resident() - memory);
-    assert!(left > 0 && left <= OF_ONE, "{left}");
+    are(left, OF_ONE);
     assert!(site.descriptors() <= descriptors + OF_ONE);
     assert!(site.resident() < memory + (16 << 10));
     site.serves_bob();
@@ -94,13 +102,17 @@ fn case_18_a_thousand_idle_connections_of_one_user() {
 
 #[test]
 fn case_18_as_many_idle_connections_of_as_many_users() {
+    const USERS: usize = 40;
     let site = Site::new(NETWORK);
     let descriptors = site.descriptors();
     // Nobody's uids: no account is needed to connect.
-    let wires: Vec<_> = (0..40).flat_map(|user| idle(&site, 3_000_000_000 + user, OF_ONE)).collect();
+    let wires: Vec<_> =
+        (0..USERS as u32).flat_map(|user| idle(&site, 3_000_000_000 + user, OF_ONE)).collect();
     let left = left(&wires);
     eprintln!("{left} of {} connections", wires.len());
-    assert!(left > OF_ALL / 4 && left <= OF_ALL, "{left}");
+    // The first take one half, each of the others little of the other one.
+    let first = OF_ALL / 2 / OF_ONE;
+    are(left, first * OF_ONE + (USERS - first) * LITTLE);
     assert!(site.descriptors() <= descriptors + OF_ALL);
     site.serves_bob();
     assert_eq!(site.count(), 0, "root is served");

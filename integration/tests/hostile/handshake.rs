@@ -8,7 +8,7 @@ use std::{
 };
 
 use tonic::Code;
-use v6pod_integration::eventually;
+use v6pod_integration::{LATER, eventually};
 use v6pod_proto::v1::{StatusRequest, WatchRequest, daemon_client::DaemonClient};
 
 use crate::{
@@ -29,7 +29,7 @@ fn trickle(mut wire: &UnixStream, octets: &[u8]) -> Duration {
     wire.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout can be set");
     let mut octets = octets.iter();
     let mut buffer = [0; 4096];
-    while start.elapsed() < 3 * LIMIT {
+    while start.elapsed() < LATER {
         match wire.read(&mut buffer) {
             Ok(0) => return start.elapsed(),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return start.elapsed(),
@@ -62,7 +62,8 @@ fn case_15_who_does_not_come_to_the_point_is_hung_up_on() {
                 let mut wire = dial(&site.folder, site.alice.uid());
                 wire.write_all(at_once).expect("octets can be sent");
                 let took = trickle(&wire, slowly);
-                assert!(took < LIMIT, "{what}: {took:?}");
+                // The daemon's limit is 4 s; the next one is 60 s.
+                assert!(took < 3 * LIMIT, "{what}: {took:?}");
             });
         }
         // The control: who asked something may be silent after that.
@@ -93,7 +94,7 @@ fn case_15_silence_after_a_call_ends_too_but_not_a_watch() {
     let mut answer = [0; 4096];
     while idle.read(&mut answer).expect("an answer, and then the end") > 0 {}
     let idled = start.elapsed();
-    assert!(idled > Duration::from_secs(50) && idled < Duration::from_secs(70), "{idled:?}");
+    assert!(idled > Duration::from_secs(50) && idled < Duration::from_secs(85), "{idled:?}");
 
     // The watch is as old, and has had nothing to say.
     site.serves_bob();
@@ -120,7 +121,7 @@ fn case_15_a_call_has_as_long_as_it_asks_for() {
         let headers = [headers(ACTIVATE), header("grpc-timeout", timeout)].concat();
         let frames = [frame(HEADERS, END_HEADERS, 1, &headers), frame(DATA, END_STREAM, 1, &[0; 5])].concat();
         wire.write_all(&[&opening()[1..], &frames].concat()).expect("octets can be sent");
-        wire.set_read_timeout(Some(LIMIT)).expect("a timeout can be set");
+        wire.set_read_timeout(Some(LATER)).expect("a timeout can be set");
         let mut message = false;
         loop {
             let mut head = [0; 9];
@@ -136,10 +137,10 @@ fn case_15_a_call_has_as_long_as_it_asks_for() {
         }
     };
     assert!(!is_served("1n"));
-    assert!(is_served("5S"));
+    assert!(is_served("20S"));
     assert!(is_served("soon"), "what is no time is no limit");
     drop((own, net));
-    eventually(LIMIT, || if site.count() == 0 { Ok(()) } else { Err("it ends with its namespace") });
+    eventually(LATER, || if site.count() == 0 { Ok(()) } else { Err("it ends with its namespace") });
     site.is_unharmed();
 }
 
@@ -165,7 +166,7 @@ fn case_18_watches_of_one_user() {
     // One that ends makes room; the client says so when it says something next.
     first.list().expect("alice may ask");
     let third = site.client(site.alice.uid(), &[]);
-    eventually(LIMIT, || watch(&third).map(drop));
+    eventually(LATER, || watch(&third).map(drop));
     drop((many, watches, first, second, third, bob, root));
     site.is_unharmed();
 }

@@ -1,6 +1,6 @@
 //! A name is there from the start of its container to its end, however that comes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use v6pod_integration::{LATER, User, eventually};
 
@@ -42,7 +42,7 @@ impl Case {
 fn names_are_there_when_podman_run_returns() {
     let site = Site::new(&["alice"]);
     let alice = site.host.user("alice");
-    for name in ["first", "second", "third"] {
+    let took = ["first", "second", "third"].map(|name| {
         run(&alice, name);
         let started = Instant::now();
         let question = format!("{name}.v6pod");
@@ -51,7 +51,7 @@ fn names_are_there_when_podman_run_returns() {
             if answer.records.is_empty() { Err(answer) } else { Ok(()) }
         });
         let in_dns = started.elapsed();
-        eventually(LATER.saturating_sub(in_dns), || {
+        eventually(LATER, || {
             let answer = site.asked_consul(name);
             if answer.records.is_empty() { Err(answer) } else { Ok(()) }
         });
@@ -60,7 +60,16 @@ fn names_are_there_when_podman_run_returns() {
         let address = address(&alice, name);
         assert_eq!(site.in_dns(name, &address), Ok(()));
         assert_eq!(site.in_consul(name, &address), Ok(()));
-    }
+        in_consul
+    });
+    at_least_once_within_a_second(&took);
+}
+
+/// Nobody waits for the next comparison with Consul, which may be 30 s away. What else the machine does, it does not
+/// do each time.
+#[track_caller]
+fn at_least_once_within_a_second(took: &[Duration]) {
+    assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{took:?}");
 }
 
 #[test]
@@ -80,8 +89,14 @@ fn names_end_with_podman_stop_and_come_back_with_podman_start() {
 #[test]
 fn names_end_with_podman_rm() {
     let case = Case::new();
-    case.alice.podman(["rm", "-f", "-t", "0", "web"]);
-    case.ends();
+    let mut address = case.address.clone();
+    let took = [(); 3].map(|()| {
+        case.alice.podman(["rm", "-f", "-t", "0", "web"]);
+        let took = case.site.ends("web", &address);
+        address = case.site.start(&case.alice, "web");
+        took
+    });
+    at_least_once_within_a_second(&took);
 }
 
 #[test]

@@ -100,12 +100,14 @@ impl Site {
         address
     }
 
-    /// Waits until the name and the address are known nowhere.
+    /// Waits until the name and the address are known nowhere, and gives how long that took.
     #[track_caller]
-    pub fn ends(&self, name: &str, address: &str) {
+    pub fn ends(&self, name: &str, address: &str) -> Duration {
         let start = Instant::now();
         eventually(LATER, || self.absent(name, address).map_err(|error| self.so(&error)));
-        eprintln!("{name} was gone {:?} later", start.elapsed());
+        let took = start.elapsed();
+        eprintln!("{name} was gone {took:?} later");
+        took
     }
 
     /// An error with the daemon's log.

@@ -1,6 +1,8 @@
 //! A container's life: whatever podman does to it, its address and its name do what a user expects.
 
-use v6pod_integration::{LATER, Net, User, eventually};
+use std::time::{Duration, Instant};
+
+use v6pod_integration::{LATER, Net, Signal, User, eventually};
 
 use crate::site::{Site, address, serve};
 
@@ -155,6 +157,32 @@ fn without_the_daemon_containers_start_all_the_same() {
         command.stdout.contains("--enable-ipv6"),
         "what slirp4netns gives alone is not taken away: {command}"
     );
+}
+
+/// With the limit that everybody has who sets none.
+#[test]
+fn a_daemon_that_hangs_delays_a_container_by_two_seconds() {
+    let mut site = site(&["alice"]);
+    site.host.run(["rm", "/etc/v6pod/client.toml"]);
+    let alice = site.host.user("alice");
+    let run = |name: &str| {
+        let start = Instant::now();
+        alice.podman(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+        start.elapsed()
+    };
+    let quiet = run("before");
+    site.daemon.process().signal(Signal::STOP);
+    let took = run("web");
+    site.daemon.process().signal(Signal::CONT);
+    eprintln!("a daemon that hangs: {took:?}, otherwise {quiet:?}");
+    // Far less than the limit in the other tests, which is 20 s.
+    let limit = Duration::from_secs(2);
+    assert!(
+        took > limit && took < limit + quiet * 3 + Duration::from_secs(5),
+        "{took:?}, otherwise {quiet:?}"
+    );
+    let shown = alice.container_net("web", ["ip", "-o", "link"]).run();
+    assert!(shown.stdout.contains("tap0") && !shown.stdout.contains("v6pod0"), "{shown}");
 }
 
 #[test]

@@ -12,7 +12,11 @@ use crate::users::Life;
 
 const GATEWAY: &str = "2001:db8:1::1";
 /// The guard's sets that are not about attachments.
-const CONSTANT: [&str; 3] = ["bridges", "messages", "protocols"];
+const CONSTANT: [&str; 6] = ["bridges", "messages", "protocols", "transports", "discovery", "errors"];
+/// The guard's sets of a limited container's conversations, before its id: what is in them is the container's doing.
+const CONVERSATIONS: [&str; 2] = ["with_", "served_"];
+/// The guard's chains of a limited container, before its id.
+const CHAINS: [&str; 3] = ["in_", "out_", "serves_"];
 
 /// Where to look.
 pub struct Agreement<'a> {
@@ -29,6 +33,7 @@ pub struct Told {
     name: String,
     mac: String,
     uid: String,
+    inbound: String,
 }
 
 impl Agreement<'_> {
@@ -66,14 +71,23 @@ impl Agreement<'_> {
         same("neighbours", &addresses, neighbours, self.host)
     }
 
-    /// Every set of the guard's tables has the elements of these attachments and no others.
+    /// Every set of the guard's tables has the elements of these attachments and no others, and who is limited has
+    /// sets and chains of its own.
     fn guard(&self, told: &BTreeMap<String, Told>) -> Result<(), String> {
         let ruleset = self.host.run(["nft", "--json", "--numeric", "list", "ruleset"]).json();
-        let objects = ruleset["nftables"].as_array().into_iter().flatten();
-        let found: BTreeSet<String> = objects
+        let objects = || ruleset["nftables"].as_array().into_iter().flatten();
+        let sets = objects()
             .flat_map(|object| [&object["set"], &object["map"]])
-            .filter(|set| !set["name"].is_null() && !CONSTANT.contains(&text(set, "name").as_str()))
-            .flat_map(|set| elements(set).map(|element| format!("{} {element}", text(set, "name"))))
+            .filter(|set| !set["name"].is_null() && !CONSTANT.contains(&text(set, "name").as_str()));
+        let elements = |set| elements(set).map(move |element| format!("{} {element}", text(set, "name")));
+        let chains = objects().map(|object| text(&object["chain"], "name"));
+        let own = |name: &String, kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
+        let (talk, sets): (Vec<_>, Vec<_>) = sets.partition(|set| own(&text(set, "name"), &CONVERSATIONS));
+        let found: BTreeSet<String> = sets
+            .into_iter()
+            .flat_map(elements)
+            .chain(talk.into_iter().map(|set| text(set, "name")))
+            .chain(chains.filter(|name| own(name, &CHAINS)))
             .collect();
         let expected: BTreeSet<String> = told.iter().flat_map(|(id, told)| told.elements(id)).collect();
         let surplus: Vec<_> = found.difference(&expected).collect();
@@ -126,6 +140,11 @@ impl Agreement<'_> {
 }
 
 impl Told {
+    /// Whether not everything may reach it.
+    pub fn is_limited(&self) -> bool {
+        self.inbound != "open"
+    }
+
     /// Its elements on a network that keeps users apart: the name of the set, and the element's parts.
     fn elements(&self, id: &str) -> Vec<String> {
         let Self { address, mac, uid, .. } = self;
@@ -135,7 +154,7 @@ impl Told {
         let link_local = Ipv6Addr::from_bits(
             0xfe80 << 112 | u128::from(u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])),
         );
-        vec![
+        let mut elements = vec![
             format!("addresses v6p{id} {mac} {address}"),
             format!("addresses v6p{id} {mac} {link_local}"),
             format!("senders v6p{id} {mac}"),
@@ -144,14 +163,21 @@ impl Told {
             format!("tenants {uid} v6p{id}"),
             format!("user_of {address} {uid}"),
             format!("users {uid} {address}"),
-        ]
+        ];
+        if self.is_limited() {
+            elements.extend(CONVERSATIONS.iter().chain(&CHAINS).map(|kind| format!("{kind}{id}")));
+            elements.push(format!("outgoing v6p{id} out_{id}"));
+            elements.push(format!("incoming v6p{id} in_{id}"));
+        }
+        elements
     }
 }
 
 fn as_told(attachment: &Value) -> (String, Told) {
-    let [address, name, mac] = ["address", "name", "mac"].map(|key| text(attachment, key));
+    let [address, name, mac, inbound] =
+        ["address", "name", "mac", "inbound"].map(|key| text(attachment, key));
     let uid = attachment["uid"].to_string();
-    (text(attachment, "id"), Told { address, name, mac, uid })
+    (text(attachment, "id"), Told { address, name, mac, uid, inbound })
 }
 
 /// The elements of a set as nft(8) prints it, each as its parts with spaces between.

@@ -56,7 +56,9 @@ fn everything_agrees_after_a_soak() {
     let agreement = Agreement { host: &host, consul: chaos.consul(), names: users::all_names() };
     let mut last = Vec::new();
     eventually(REST, || agreement.reached(&sum.lives, chaos.cut()).map(|found| last = found));
-    eprintln!("at the end {} attachments, and everything agrees", last.len());
+    let limited = last.iter().filter(|told| told.is_limited()).count();
+    eprintln!("at the end {} attachments, {limited} of them limited, and everything agrees", last.len());
+    assert!(limited > 0, "nobody limited what may reach a container");
     sum.end();
     eventually(REST, || match agreement.reached(&[], &[]) {
         Ok(found) if found.is_empty() => Ok(()),

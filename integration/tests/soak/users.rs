@@ -74,6 +74,7 @@ pub fn live(user: &User, mut chance: Chance, end: Instant) -> Tally {
             match attach(user, &mut chance) {
                 Some(life) => {
                     tally.attached += 1;
+                    limit(user, &life, &mut chance);
                     tally.lives.push(life);
                 }
                 None => tally.failed += 1,
@@ -105,6 +106,20 @@ fn attach(user: &User, chance: &mut Chance) -> Option<Life> {
             namespace.kill();
             None
         }
+    }
+}
+
+/// Limits what may reach it, now and then, and changes that now and then. Whatever they say: the daemon may be away.
+fn limit(user: &User, life: &Life, chance: &mut Chance) {
+    let id = life.attached.id.as_str();
+    let ways: [&[&str]; 4] = [
+        &["close", id],
+        &["expose", id, "80/tcp", "5000-5010/udp"],
+        &["expose", id, "--all"],
+        &["close", id],
+    ];
+    while chance.percent(60) {
+        user.try_run(["v6pod"].iter().chain(ways[chance.below(ways.len())]));
     }
 }
 
