@@ -105,9 +105,7 @@ fn not_because_a_user_listens_in_a_place_of_their_own() {
     // It leaves its socket behind.
     daemon.kill9();
     let impostor = site.alice().spawn(["unshare", "-Urm", "sh", "-c", IMPOSTOR]);
-    eventually(LATER, || {
-        if impostor.log().contains("listening") { Ok(()) } else { Err(impostor.log()) }
-    });
+    eventually(LATER, || if impostor.log().contains("listening") { Ok(()) } else { Err(impostor.log()) });
     // The attack: the kernel lists it as if it were the daemon's.
     let list = site.host.run(["cat", "/proc/net/unix"]).stdout;
     assert!(

@@ -13,4 +13,3 @@ mod kill;
 mod lifetime;
 mod site;
 mod steps;
-mod watch;
