@@ -257,7 +257,7 @@ fn advertised_defaults() -> Result<Vec<String>, Error> {
     let fail = || Error::step("reading the routes", "the host");
     let mut socket = Socket::open().map_err(fail())?;
     let links = socket.links().map_err(fail())?;
-    let routes = socket.dump(request::routes()).map_err(fail())?;
+    let routes = socket.dump(&request::routes()).map_err(fail())?;
     Ok(routes
         .iter()
         .filter_map(|message| match message {
@@ -280,12 +280,12 @@ pub fn no_overlap(prefix: Ipv6Net, own_link: u32) -> Result<(), Error> {
     let mut socket = Socket::open().map_err(fail())?;
     let links = socket.links().map_err(fail())?;
     let mut present: Vec<(Ipv6Net, u32)> = Vec::new();
-    for message in socket.dump(request::routes()).map_err(fail())? {
+    for message in socket.dump(&request::routes()).map_err(fail())? {
         if let RouteNetlinkMessage::NewRoute(route) = message {
             present.extend(request::destination(&route));
         }
     }
-    for message in socket.dump(request::addresses()).map_err(fail())? {
+    for message in socket.dump(&request::addresses()).map_err(fail())? {
         let RouteNetlinkMessage::NewAddress(found) = message else { continue };
         let address = found.attributes.iter().find_map(|attribute| match attribute {
             AddressAttribute::Address(IpAddr::V6(address)) => Some(*address),

@@ -141,7 +141,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the kernel answered; or they change all the time.
-    pub fn dump(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub fn dump(&mut self, message: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
         /// One takes a few milliseconds where there are a thousand links.
         const ATTEMPTS: usize = 20;
         for _ in 0..ATTEMPTS {
@@ -195,7 +195,7 @@ impl Socket {
     /// # Errors
     /// What the kernel answered.
     pub fn links(&mut self) -> io::Result<Vec<Link>> {
-        let found = self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+        let found = self.dump(&RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
         Ok(found
             .iter()
             .filter_map(|message| match message {

@@ -83,7 +83,7 @@ fn listen_again(failures: &mut u32) -> netlink_sys::Socket {
         match listen() {
             Ok(socket) => return socket,
             Err(error) => {
-                tracing::error!(%error, failures, "the guard has no socket to hear by; it tries again")
+                tracing::error!(%error, failures, "the guard has no socket to hear by; it tries again");
             }
         }
     }

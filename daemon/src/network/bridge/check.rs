@@ -54,7 +54,7 @@ impl Bridge {
 /// The kernel would not say.
 pub fn permanent_neighbours(socket: &mut Socket, link: u32) -> io::Result<Vec<(Ipv6Addr, Mac)>> {
     let mut found = Vec::new();
-    for message in socket.dump(request::neighbours())? {
+    for message in socket.dump(&request::neighbours())? {
         let RouteNetlinkMessage::NewNeighbour(message) = message else { continue };
         if message.header.ifindex != link || message.header.state != NeighbourState::Permanent {
             continue;
