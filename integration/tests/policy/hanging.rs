@@ -1,4 +1,4 @@
-//! A user database and a disk that hang: who does not need them is served all the same.
+//! A user database and a disk that hang or fail: who does not need them is served all the same.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,14 +9,16 @@ use std::{
 
 use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
+    pipe::pipe,
     process::Pid,
 };
+use tonic::Code;
 use v6pod_integration::{LATER, eventually};
-use v6pod_proto::v1::ExposeRequest;
+use v6pod_proto::v1::{ActivateRequest, ExposeRequest};
 
 use crate::{
     holder::{Holder, subordinate},
-    site::{Site, own},
+    site::{Site, named, own, refused},
 };
 
 /// A FIFO: whoever opens it waits until somebody opens its other end.
@@ -96,4 +98,30 @@ fn a_disk_that_hangs_keeps_nobody_waiting_who_only_looks() {
     });
     site.client(site.alice.uid(), &[]).deactivate(&attachment.id).expect("it is alice's");
     assert!(!site.host.path(format!("{record}.json")).exists());
+}
+
+#[test]
+fn a_renewal_that_cannot_be_recorded_takes_nothing() {
+    let site = Site::new("");
+    let (alice, bob) = (own(&site.alice), own(&site.bob));
+    let before = site.attach(&site.alice, &alice.1, ());
+    let new = site.host.path(format!("/var/lib/v6pod/attachments/{}.new", before.id));
+    fs::create_dir(&new).expect("nothing is there");
+    let wish = || ActivateRequest { container_id: "c0ffee".to_owned(), ..named("web") };
+    let renew = || {
+        let (lease, held) = pipe().expect("a pipe");
+        let client = site.client(site.alice.uid(), &[&alice.1, &lease]);
+        (client.activate(wish()).map(|answer| answer.attachment.expect("the answer holds it")), held)
+    };
+    let (outcome, _held) = renew();
+    refused(outcome, Code::Internal, &["/var/lib/v6pod/attachments"]);
+    assert_eq!(site.all(), [before.clone()]);
+    fs::remove_dir(&new).expect("it is empty");
+    let (outcome, held) = renew();
+    let after = outcome.expect("it can be recorded now");
+    assert_eq!((&*after.name, &*after.container_id, after.leased), ("web", "c0ffee", true));
+    refused(site.activate(site.bob.uid(), &bob.1, named("web")), Code::AlreadyExists, &["web is taken"]);
+    // The second lease is the one that holds it.
+    drop(held);
+    eventually(LATER, || if site.all().is_empty() { Ok(()) } else { Err(format!("{:?}", site.all())) });
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tonic::Code;
 use v6pod_integration::{LATER, eventually};
-use v6pod_proto::v1::ActivateRequest;
+use v6pod_proto::v1::{ActivateRequest, ExposeRequest};
 
 use crate::{
     caller::{Client, PREFACE, dial, pass},
@@ -141,6 +141,25 @@ fn what_is_refused_for_its_fields_or_its_namespace_counts_too() {
     }
     let nothing = site.client(site.alice.uid(), &[]).activate(());
     refused(nothing, Code::ResourceExhausted, &often);
+}
+
+#[test]
+fn exposing_counts_as_activating_does() {
+    let site = Site::new("[[rule]]\nrate = 1\nburst = 5\nports = [80]\n");
+    let alice = own(&site.alice);
+    let id = site.attach(&site.alice, &alice.1, ()).id;
+    let expose = |inbound: &str| {
+        let client = site.client(site.alice.uid(), &[]);
+        client
+            .wait(client.attachments().expose(ExposeRequest { id: id.clone(), inbound: inbound.to_owned() }))
+    };
+    expose("80/tcp").expect("the rule allows it");
+    refused(expose("79/tcp"), Code::PermissionDenied, &["may not open 79/tcp"]);
+    refused(expose("80/http"), Code::InvalidArgument, &["80/http"]);
+    expose("established").expect("the rule allows it");
+    let often = ["attach and expose 1 times a minute, 5 at once", &at(FIRST), "0 of 5 activations"];
+    refused(expose("80/tcp"), Code::ResourceExhausted, &often);
+    refused(site.activate(site.alice.uid(), &alice.1, ()), Code::ResourceExhausted, &often);
 }
 
 #[test]
