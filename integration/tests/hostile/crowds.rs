@@ -106,7 +106,7 @@ fn case_18_as_many_idle_connections_of_as_many_users() {
     let site = Site::new(NETWORK);
     let descriptors = site.descriptors();
     // Nobody's uids: no account is needed to connect.
-    let wires: Vec<_> = (3_000_000_000..).take(USERS).flat_map(|user| idle(&site, user, OF_ONE)).collect();
+    let wires: Vec<_> = (3_000_000_000..).take(USERS).flat_map(|uid| idle(&site, uid, OF_ONE)).collect();
     let left = left(&wires);
     eprintln!("{left} of {} connections", wires.len());
     // The first take one half, each of the others little of the other one.

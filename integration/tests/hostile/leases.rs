@@ -97,7 +97,9 @@ fn writing_into_a_lease_wakes_nobody() {
             few => Err(format!("only {few} writes")),
         });
         let woken = site.switches() - before;
+        // The control: who has something to do is woken.
         site.serves_bob();
+        assert!(site.switches() > before + woken, "waking cannot be seen");
         enough.store(true, Ordering::Relaxed);
         (woken, holder.join().expect("the holder"))
     });

@@ -12,8 +12,9 @@ use crate::dig::{Answer, dig};
 
 pub const PREFIX: &str = "2001:db8:1::/80";
 pub const GATEWAY: &str = "2001:db8:1::1";
-/// What names may take to be right once Consul is back.
-pub const BACK: Duration = Duration::from_secs(35);
+/// What names may take to be right once Consul is back: up to 30 s until it is tried again, and some for a busy machine;
+/// the time after that is 60 s.
+pub const BACK: Duration = Duration::from_secs(50);
 
 /// Where Consul's DNS is.
 const CONSUL: &str = "127.0.0.1#8600";
