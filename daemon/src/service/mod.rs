@@ -12,6 +12,7 @@
 //! [`reload`] puts another in its place, [`explain`] tells what it would say.
 
 mod attach;
+pub mod deposit;
 mod detach;
 mod explain;
 mod expose;
