@@ -322,7 +322,8 @@ impl daemon_server::Daemon for Grpc {
 
     async fn history(&self, request: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
         let caller = caller(&request)?;
-        let viewer = Viewer { uid: caller.peer().uid(), all: caller.peer().is_admin() };
+        let viewer =
+            Viewer { uid: caller.peer().uid(), account: caller.account(), all: caller.peer().is_admin() };
         let query = Query::check(request.get_ref(), viewer).map_err(Error::from)?;
         let found = self.service.audit().history(query).await.map_err(Error::from)?;
         Ok(Response::new(history::response(found)))

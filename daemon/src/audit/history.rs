@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     life::Life,
     line::{END, Line},
-    query::Query,
+    query::{Payer, Query},
 };
 
 /// Searches at once, whoever searches.
@@ -137,7 +137,7 @@ pub fn next(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 /// Lets searches in: one at a time of each user, and [`SEARCHES`] in all. The others wait.
 pub struct Gate {
     all: Arc<Semaphore>,
-    users: Mutex<HashMap<u32, Arc<Semaphore>>>,
+    users: Mutex<HashMap<Payer, Arc<Semaphore>>>,
 }
 
 /// A search that was let in, until it is dropped.
@@ -154,12 +154,12 @@ impl Default for Gate {
 
 impl Gate {
     /// Waits until this user may search. None: never again.
-    pub async fn enter(&self, uid: u32) -> Option<Pass> {
+    pub async fn enter(&self, payer: Payer) -> Option<Pass> {
         let user = {
             let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
             // Who has no search running or waiting is forgotten.
             users.retain(|_, searches| Arc::strong_count(searches) > 1);
-            Arc::clone(users.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(1))))
+            Arc::clone(users.entry(payer).or_insert_with(|| Arc::new(Semaphore::new(1))))
         };
         let user = user.acquire_owned().await.ok()?;
         let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
@@ -279,7 +279,7 @@ mod tests {
     async fn a_user_searches_once_at_a_time_and_few_at_once() {
         use futures_util::FutureExt as _;
         let gate = Gate::default();
-        let enter = |uid| gate.enter(uid).now_or_never().flatten();
+        let enter = |account| gate.enter(Payer::Account(account)).now_or_never().flatten();
         let alice = enter(1).expect("nobody else searches");
         assert!(enter(1).is_none());
         let bob = enter(2).expect("room for one more");

@@ -189,7 +189,7 @@ impl Audit {
     /// # Errors
     /// [`Error::Busy`], [`Error::Read`].
     pub async fn history(&self, query: Query) -> Result<History, Error> {
-        let pass = self.gate.enter(query.viewer().uid).await.ok_or(Error::Busy)?;
+        let pass = self.gate.enter(query.viewer().payer()).await.ok_or(Error::Busy)?;
         let sight = self.look(&query).await?;
         let (answer, answered) = oneshot::channel();
         let work = move || {

@@ -21,8 +21,27 @@ const SHORTEST: usize = 4;
 pub struct Viewer {
     /// The user.
     pub uid: u32,
+    /// The user whose share it takes from: see [`crate::auth::subid`].
+    pub account: u32,
     /// Whether it may see everybody's.
     pub all: bool,
+}
+
+impl Viewer {
+    /// Whose turn a search of its takes. An administrator's is nobody else's, not even that of root's
+    /// subordinate uids.
+    pub fn payer(&self) -> Payer {
+        if self.all { Payer::Administrator(self.uid) } else { Payer::Account(self.account) }
+    }
+}
+
+/// Who has a turn to search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Payer {
+    /// One administrator.
+    Administrator(u32),
+    /// A user with all its uids.
+    Account(u32),
 }
 
 /// Whom it is asked about.
@@ -119,8 +138,8 @@ pub mod tests {
         *,
     };
 
-    pub const ROOT: Viewer = Viewer { uid: 0, all: true };
-    pub const ALICE: Viewer = Viewer { uid: 1001, all: false };
+    pub const ROOT: Viewer = Viewer { uid: 0, account: 0, all: true };
+    pub const ALICE: Viewer = Viewer { uid: 1001, account: 1001, all: false };
 
     pub fn query(target: Option<Target>, viewer: Viewer) -> Query {
         Query::check(&HistoryRequest { target, ..Default::default() }, viewer).unwrap()

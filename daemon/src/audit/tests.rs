@@ -95,3 +95,18 @@ async fn without_a_file_there_is_no_folder() {
     assert_eq!((found.lives.len(), found.since), (1, None));
     assert!(!folder.path().join("audit").exists() && !audit.status().file);
 }
+
+#[tokio::test]
+async fn all_uids_of_a_user_have_one_turn_and_administrators_their_own() {
+    use futures_util::FutureExt as _;
+    let (_folder, audit) = audit(&Config::default());
+    let enter = |viewer: Viewer| audit.gate.enter(viewer.payer()).now_or_never().flatten();
+    let subordinate = |uid, account| Viewer { uid, account, all: false };
+    let searching = enter(subordinate(100_001, ALICE.uid)).expect("nobody else searches");
+    assert!(enter(subordinate(100_002, ALICE.uid)).is_none() && enter(ALICE).is_none());
+    drop(searching);
+    let roots = enter(subordinate(200_001, ROOT.uid)).expect("nobody else searches");
+    assert!(enter(subordinate(200_002, ROOT.uid)).is_none());
+    let _root = enter(ROOT).expect("root waits for no stranger in a container of its own");
+    drop(roots);
+}

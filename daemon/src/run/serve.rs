@@ -17,7 +17,7 @@ use crate::{
     confine,
     network::{bridge::stale, monitor},
     reload::{self, Reload},
-    service::{Service, jobs::Jobs, lifetime},
+    service::{Service, deposit::Deposits, jobs::Jobs, lifetime},
     socket::{self, Pulse, Shares, limits},
     store::Store,
     systemd::{Notifier, Passed, pulse},
@@ -58,7 +58,8 @@ pub(super) async fn serve(
     let (service, orders) = prepare::service(&config, store, audit, Arc::clone(&subids))?;
     let jobs = Jobs::default();
     let seen = monitor::start().map_err(Error::start("watching links"))?;
-    tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders, notifier.clone()));
+    let deposits = Deposits::new(notifier.clone(), passed.forgets);
+    tokio::spawn(lifetime::watch(Arc::clone(&service), jobs.clone(), orders, deposits));
     let restoring = Arc::clone(&service);
     let reconciled =
         tokio::task::spawn_blocking(move || restoring.reconcile(&Holders::with_kept(passed.leases)))

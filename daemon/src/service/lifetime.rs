@@ -10,7 +10,12 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Service, jobs::Jobs, resync};
+use super::{
+    Service,
+    deposit::{Deposit, Deposits},
+    jobs::Jobs,
+    resync,
+};
 use crate::{
     audit::Reason,
     auth::Lease,
@@ -18,7 +23,6 @@ use crate::{
     model::{Attachment, AttachmentId, State},
     network::monitor::Seen,
     sys::pipe::register_end,
-    systemd::Notifier,
 };
 
 /// How long after the kernel refused a detach it is tried again: at first, and at most.
@@ -106,8 +110,8 @@ impl Service {
 /// What is done for an attachment.
 struct Watched {
     task: AbortHandle,
-    /// The inode of the lease that systemd keeps.
-    kept: Option<u64>,
+    /// The lease that systemd keeps.
+    kept: Option<Deposit>,
 }
 
 /// Carries out orders until the service is gone: one task for each lease that is held, which systemd keeps as
@@ -116,18 +120,19 @@ pub async fn watch(
     service: Arc<Service>,
     jobs: Jobs,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    notifier: Notifier,
+    mut deposits: Deposits,
 ) {
     let mut watched: HashMap<AttachmentId, Watched> = HashMap::new();
     let mut refused: HashMap<AttachmentId, Duration> = HashMap::new();
     while let Some(order) = orders.recv().await {
         let former = match order {
             Order::Watch(id, lease) => {
-                let kept = lease.id().pipe;
-                notifier.keep(kept, lease.pipe());
+                let mut former = watched.remove(&id);
+                let kept = former.as_mut().and_then(|former| former.kept.take());
+                let kept = deposits.exchange(kept, account(&service, id), &lease);
                 let task = tokio::spawn(wait_for_end(Arc::clone(&service), jobs.clone(), id, lease));
-                let former = watched.insert(id, Watched { task: task.abort_handle(), kept: Some(kept) });
-                former.map(|former| Watched { kept: former.kept.filter(|former| *former != kept), ..former })
+                watched.insert(id, Watched { task: task.abort_handle(), kept });
+                former
             }
             Order::Retry(id, user, reason) => {
                 let pause = refused.get(&id).map_or(PAUSES.0, |pause| (*pause * 2).min(PAUSES.1));
@@ -148,7 +153,7 @@ pub async fn watch(
         if let Some(former) = former {
             former.task.abort();
             if let Some(kept) = former.kept {
-                notifier.let_go(kept);
+                deposits.let_go(kept);
             }
         }
     }
@@ -171,6 +176,11 @@ async fn wait_for_end(service: Arc<Service>, jobs: Jobs, id: AttachmentId, lease
     let Some(user) = owner(&service, id) else { return };
     // Not from this task: detaching makes the watcher forget, that is abort, it.
     jobs.detach(user, move || service.lease_ended(id, &lease));
+}
+
+/// Whom an attachment is charged to.
+fn account(service: &Service, id: AttachmentId) -> u32 {
+    service.table().get(id).and_then(Attachment::account).unwrap_or_default()
 }
 
 fn owner(service: &Service, id: AttachmentId) -> Option<u32> {

@@ -13,6 +13,7 @@
 //! place, [`explain`] tells what it would say.
 
 mod attach;
+pub mod deposit;
 mod detach;
 mod explain;
 mod expose;

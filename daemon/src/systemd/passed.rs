@@ -16,7 +16,7 @@ use super::{Notifier, journal};
 use crate::sys::inherited;
 
 /// All that systemd sets for a service and that concerns us or nobody. `LISTEN_PIDFDID` is of version 258.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 9] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
@@ -25,6 +25,7 @@ const VARIABLES: [&str; 8] = [
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "JOURNAL_STREAM",
+    "STATE_DIRECTORY",
 ];
 
 /// What was passed, in order.
@@ -40,6 +41,9 @@ pub struct Passed {
     pub watchdog: Option<Duration>,
     /// Whether standard error is the journal's.
     pub journal: bool,
+    /// Whether systemd forgets a lease when it is told to, from version 236 on. Which version it is it does not
+    /// say; but `STATE_DIRECTORY`, for the unit's `StateDirectory=`, is of version 240.
+    pub forgets: bool,
     /// What was passed and is none of all that.
     pub strange: usize,
 }
@@ -50,12 +54,14 @@ impl Passed {
     /// # Errors
     /// Fewer descriptors are open than `LISTEN_FDS` says.
     pub fn take() -> io::Result<Self> {
-        let [fds, pid, _, _, notify, usec, watchdog_pid, stream] = inherited::take_variables(VARIABLES);
+        let [fds, pid, _, _, notify, usec, watchdog_pid, stream, state] =
+            inherited::take_variables(VARIABLES);
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let descriptors = inherited::take_descriptors(count(fds.as_deref(), pid.as_deref(), own))?;
         let watchdog = watchdog(usec.as_deref(), watchdog_pid.as_deref(), own);
         let journal = journal::is_stderr(stream.as_deref());
-        let mut passed = Self { notify, watchdog, journal, ..Self::default() };
+        let forgets = state.is_some();
+        let mut passed = Self { notify, watchdog, journal, forgets, ..Self::default() };
         passed.sort(descriptors);
         Ok(passed)
     }

@@ -72,7 +72,15 @@ fn a_user_who_asks_all_the_time_is_served_one_answer_at_a_time() {
     let (_namespace, quiet) = site.attach(&site.bob, "quiet");
 
     let ask = "while :; do v6pod history --json 2001:db8:1::dead >/dev/null 2>&1; done";
-    let askers: Vec<Background> = (0..12).map(|_| site.alice.spawn(["bash", "-c", ask])).collect();
+    // Half of them are other uids of hers.
+    let subordinate = |number: u32| {
+        let line = format!(
+            "unshare --user --map-root-user --map-auto setpriv --reuid={number} --regid={number} --clear-groups bash -c"
+        );
+        site.alice.spawn(line.split_whitespace().chain([ask]))
+    };
+    let mut askers: Vec<Background> = (0..6).map(|_| site.alice.spawn(["bash", "-c", ask])).collect();
+    askers.extend((1..=6).map(subordinate));
     let start = Instant::now();
     let (mut crowded, mut busy, mut looks) = (0, 0, 0);
     while busy < 400 {

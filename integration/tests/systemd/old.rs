@@ -184,3 +184,28 @@ fn what_is_for_another_process_is_left_alone() {
     daemon.wait(LATER);
     assert!(daemon.log().contains("or systemd for it: stop that one first"), "{daemon}");
 }
+
+/// What systemd keeps of one user's leases that hold nothing any more, at most.
+const LEFT: u64 = 64;
+
+#[test]
+fn a_user_who_leaves_leases_open_does_not_fill_the_store() {
+    let site = Site::started(Unit { store: "4096", users: &["alice", "bob"], ..Unit::default() });
+    let namespaces = Namespaces::new(&site.alice, 1);
+    // Each renews the attachment, and holds a lease of no more account.
+    let clients: Vec<_> = (0..90).map(|_| site.alice.hold(&namespaces, "web").0).collect();
+    let bob = site.host.user("bob");
+    let bobs = Namespaces::new(&bob, 1);
+    let stored = || site.state()["stored"].as_u64().expect("a number");
+    let alices = stored();
+    let (bobs_client, _) = bob.hold(&bobs, "bobs");
+    site.until("another's is kept", |state| state["stored"].as_u64() > Some(alices));
+    // The last one of the attachment's, and bob's.
+    assert!((LEFT..=LEFT + 2).contains(&stored()), "{} of {}", stored(), clients.len() + 1);
+    // What is not kept is found where it is held.
+    site.replaced("kill SIGKILL");
+    assert_eq!(site.names(), ["web", "bobs"]);
+    drop((clients, bobs_client));
+    site.eventually_named(&[]);
+    site.until("all are forgotten", |state| state["stored"] == 0);
+}
