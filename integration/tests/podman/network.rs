@@ -1,7 +1,7 @@
 //! What a container has: an address within the prefix, a route, and everybody to talk to, who see it under
 //! that very address.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use v6pod_integration::{Host, LATER, Net, User, curl, eventually};
 
@@ -161,7 +161,7 @@ fn plug_in(net: &Net, host: &Host) {
     net.router().sh("echo 0 >/proc/sys/net/ipv6/conf/later/accept_dad; ip link set later up");
     host.sh("ip link add br0 type bridge; ip link set eth1 master br0 up; ip link set br0 up");
     let address = ["ip", "-6", "-o", "address", "show", "dev", "later", "scope", "link", "-tentative"];
-    eventually(Duration::from_secs(5), || match net.router().run(address).text() {
+    eventually(LATER, || match net.router().run(address).text() {
         "" => Err("no address to advertise from"),
         _ => Ok(()),
     });
@@ -169,7 +169,6 @@ fn plug_in(net: &Net, host: &Host) {
 
 #[test]
 fn a_link_that_comes_later_listens_to_routers_too() {
-    const LATER: Duration = Duration::from_secs(10);
     let net = Net::new();
     let mut site = Site::new(&net, "one", &[]);
     let host = site.host.clone();
