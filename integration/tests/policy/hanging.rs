@@ -85,7 +85,7 @@ fn a_disk_that_hangs_keeps_nobody_waiting_who_only_looks() {
         });
         waits(site, pid, "job");
         // Nobody sees it before it is recorded.
-        assert_eq!(site.all(), std::slice::from_ref(attachment));
+        assert_eq!(site.all(), std::slice::from_ref(&attachment));
         let told = site.told(site.alice.uid()).attachments.expect("a quota");
         assert_eq!(told.used, 1);
         assert_eq!(site.attach(&site.bob, &bob.1, ()).inbound, "open");
