@@ -85,7 +85,7 @@ fn a_disk_that_hangs_keeps_nobody_waiting_who_only_looks() {
         });
         waits(site, pid, "job");
         // Nobody sees it before it is recorded.
-        assert_eq!(site.all(), [attachment.clone()]);
+        assert_eq!(site.all(), std::slice::from_ref(&attachment));
         let told = site.told(site.alice.uid()).attachments.expect("a quota");
         assert_eq!(told.used, 1);
         assert_eq!(site.attach(&site.bob, &bob.1, ()).inbound, "open");
@@ -115,7 +115,7 @@ fn a_renewal_that_cannot_be_recorded_takes_nothing() {
     };
     let (outcome, _held) = renew();
     refused(outcome, Code::Internal, &["/var/lib/v6pod/attachments"]);
-    assert_eq!(site.all(), [before.clone()]);
+    assert_eq!(site.all(), std::slice::from_ref(&before));
     fs::remove_dir(&new).expect("it is empty");
     let (outcome, held) = renew();
     let after = outcome.expect("it can be recorded now");
