@@ -20,6 +20,7 @@ pub mod lifetime;
 mod naming;
 mod reconcile;
 mod reload;
+mod renew;
 mod rules;
 mod table;
 
