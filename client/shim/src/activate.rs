@@ -165,9 +165,9 @@ fn is_about_name(status: &Status) -> bool {
     matches!(status.code(), Code::AlreadyExists | Code::InvalidArgument | Code::PermissionDenied)
 }
 
-/// How long to wait for somebody to listen, of the time there is: most of it, with enough left to say so.
+/// How long to wait for somebody to listen, of the time there is: with enough left to say that nobody does.
 fn patience(left: Duration) -> Duration {
-    left - left / 4
+    connect::PATIENCE.min(left - left / 4)
 }
 
 /// One connection, one call.

@@ -40,7 +40,7 @@ const QUEUE_WAIT: Duration = Duration::from_millis(10);
 const QUEUE_TRIES: u32 = 500;
 /// How long a socket is tried that is there and that nobody listens on: where systemd does not hold it, a daemon
 /// that is started again is away for 0.2 s, and on a busy machine has been seen to be for more than 1 s.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no channel.
 #[derive(Debug, thiserror::Error)]
