@@ -158,9 +158,14 @@ async fn dial(socket: &Path, patience: Duration) -> Result<UnixStream, Error> {
     }
 }
 
-/// Whether the socket is there and nobody listens on it.
+/// Whether the socket is there and nobody listens on it, or whoever did went away before accepting: then Linux
+/// notes ECONNRESET in a socket that is connected already (net/unix/af_unix.c, `unix_release_sock`).
 fn is_refused(error: &Error) -> bool {
-    matches!(error, Error::Away { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+    match error {
+        Error::Away { source, .. } => source.kind() == io::ErrorKind::ConnectionRefused,
+        Error::Connect { source, .. } => source.kind() == io::ErrorKind::ConnectionReset,
+        _ => false,
+    }
 }
 
 /// Whether the accept queue was full: a stream socket then answers EAGAIN instead of waiting when it is

@@ -8,6 +8,7 @@ use v6pod_integration::{Daemon, Host, LATER, Net, OLD_KERNEL, curl, eventually};
 use crate::made::{folder, package};
 
 const LAUNCHER: &str = "/usr/local/bin/slirp4netns-on-an-old-kernel";
+const CLIENT: &str = "/etc/v6pod/client.toml";
 const PROGRAMS: [&str; 3] = ["/usr/sbin/v6podd", "/usr/bin/v6pod", "/usr/libexec/v6pod/slirp4netns"];
 
 /// A host whose programs are the package's: the builds of the tests make room for them.
@@ -21,8 +22,12 @@ fn host() -> Host {
     let rpm = |arguments: &[&str]| {
         host.run(["rpm", "--dbpath", "/var/lib/rpm", "--nodeps"].iter().chain(arguments))
     };
+    // The package brings its own.
+    let patient = host.run(["cat", CLIENT]).stdout;
+    host.run(["rm", CLIENT]);
     rpm(&["-i", "--replacefiles", "/tmp/v6pod.rpm"]);
     assert_eq!(rpm(&["-V", "v6pod"]).text(), "");
+    host.write(CLIENT, patient);
     host.write(LAUNCHER, format!("#!/bin/sh\nexec {OLD_KERNEL} /usr/libexec/v6pod/slirp4netns \"$@\"\n"));
     host.run(["chmod", "755", LAUNCHER]);
     let wrapper = format!("s|^network_cmd_path.*|network_cmd_path = \"{LAUNCHER}\"|");
