@@ -243,6 +243,16 @@ fn a_name_that_is_taken() {
     }
 }
 
+/// As `web`, and with the daemon there.
+#[track_caller]
+fn starts_with_an_address(engine: &Engine) {
+    let daemon = Daemon::start(&engine.socket(), attached);
+    let mut started = engine.start(ARGUMENTS);
+    assert_eq!(started.real().arguments, WITHOUT_IPV6);
+    assert_eq!(daemon.call().request.name, "web");
+    assert_eq!(started.stop(), 7);
+}
+
 #[test]
 fn required() {
     let engine = Engine::new().set("V6POD_REQUIRED", "1");
@@ -251,11 +261,7 @@ fn required() {
     assert!(line.ends_with("; the container does not start, for an address is required"), "{line}");
     assert!(!engine.at("pid").exists());
 
-    let daemon = Daemon::start(&engine.socket(), attached);
-    let mut started = engine.start(ARGUMENTS);
-    assert_eq!(started.real().arguments, WITHOUT_IPV6);
-    assert_eq!(daemon.call().request.name, "web");
-    assert_eq!(started.stop(), 7);
+    starts_with_an_address(&engine);
 }
 
 #[test]
@@ -352,11 +358,7 @@ fn a_mistake_in_the_settings_requires_an_address() {
     assert!(!engine.at("pid").exists());
 
     // With an address, the container starts, and the mistake is told.
-    let daemon = Daemon::start(&engine.socket(), attached);
-    let mut started = engine.start(ARGUMENTS);
-    assert_eq!(started.real().arguments, WITHOUT_IPV6);
-    assert_eq!(daemon.call().request.name, "web");
-    assert_eq!(started.stop(), 7);
+    starts_with_an_address(&engine);
     assert_eq!(line(&engine), mistake);
 
     // The control: the same file without the mistake lets it start without one.
