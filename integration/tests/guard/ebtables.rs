@@ -110,6 +110,19 @@ fn ebtables_outlives_the_daemon_and_is_restored() {
 }
 
 #[test]
+fn what_was_left_half_way_is_mended() {
+    let mut site = Site::new(EBTABLES);
+    let before = rules(&site);
+    site.daemon.kill9();
+    // As many rules as there should be, one of which leads to a chain of nobody's.
+    site.host.sh("nobody=v6p0123456789ab; nat='ebtables -t nat'
+        $nat -N $nobody; $nat -D V6POD 1; $nat -I V6POD 1 -i $nobody -j $nobody");
+    assert_ne!(rules(&site), before);
+    site.daemon.start();
+    assert_eq!(rules(&site), before);
+}
+
+#[test]
 fn tenants_are_kept_apart_by_ebtables() {
     isolation::tenants_are_kept_apart("ebtables");
 }

@@ -34,12 +34,17 @@ pub fn agree(ruleset: &Ruleset, look: Look) -> Result<bool, Error> {
 
 fn agree_on(program: Program, table: &Table, look: Look) -> Result<bool, Error> {
     let present = program.list()?;
+    let wanted: BTreeSet<_> = table.chains.iter().map(|(name, _)| name).collect();
+    let stray: Vec<_> =
+        present.keys().filter(|name| program::is_ours(name) && !wanted.contains(name)).collect();
+    // Somebody stopped half-way; a chain cannot go while a rule leads to it.
+    let leads_astray = |rule: &String| stray.iter().any(|name| rule.ends_with(&format!("-j {name}")));
     let mut changed = false;
     for (name, rules) in &table.chains {
         let there = present.get(name);
         let is_right = there.is_some_and(|there| match look {
             Look::Text if program != program::BRIDGE_NAT => there == rules,
-            _ => there.len() == rules.len(),
+            _ => there.len() == rules.len() && !there.iter().any(leads_astray),
         });
         if !is_right {
             if there.is_none() {
@@ -50,9 +55,6 @@ fn agree_on(program: Program, table: &Table, look: Look) -> Result<bool, Error> 
         }
     }
     changed |= hook(program, table, &present)?;
-    let wanted: BTreeSet<_> = table.chains.iter().map(|(name, _)| name).collect();
-    let stray: Vec<_> =
-        present.keys().filter(|name| program::is_ours(name) && !wanted.contains(name)).collect();
     remove_chains(program, &stray)?;
     Ok(changed || !stray.is_empty())
 }
